@@ -1,0 +1,16 @@
+"""SmartBus for Python: the message bus of the Hesong IPSC telephony flow server.
+
+Importing this package loads nothing else: the C library is looked up when a
+client or a bus is first used, never at import.
+
+- ``smartbus.net``: clients over TCP (``Client``), the API most programs want.
+- ``smartbus.bus``: a bus server for where no IPSC runs.
+- ``smartbus.aio``: an asyncio client in pure Python.
+- ``smartbus.errors``: every error this package raises.
+"""
+
+from __future__ import annotations
+
+__all__ = ["__version__"]
+
+__version__ = "1.0.0"
