@@ -1,0 +1,154 @@
+"""Source distribution and wheel: built, looked into, installed and used."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tarfile
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+import smartbus
+
+from .conftest import ROOT, CleanEnvironment, build, only, run_python
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(os.name != "posix", reason="the core is for POSIX systems"),
+]
+
+LIBRARY = "smartbus/_c/libsmartbus_core" + (".dylib" if sys.platform == "darwin" else ".so")
+PREFIX = f"smartbus_client_python-{smartbus.__version__}"
+
+LOAD_CORE = f"""
+import ctypes, pathlib, smartbus
+library = pathlib.Path(smartbus.__file__).parents[1] / {LIBRARY!r}
+core = ctypes.CDLL(str(library))
+core.sb_version.restype = ctypes.c_char_p
+print(smartbus.__version__, core.sb_version().decode())
+"""
+
+
+def names_in(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def python_files(package: str) -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
+
+
+def test_sdist_has_all_sources_and_no_build_results(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        files = {m.name.partition("/")[2] for m in archive.getmembers() if m.isfile()}
+    native = {
+        path.relative_to(ROOT).as_posix()
+        for pattern in ("include/*.h", "src/*.[ch]", "tests/*.[chp]*", "Makefile")
+        for path in (ROOT / "native").glob(pattern)
+    }
+    expected = native.union(*map(python_files, ("smartbus", "sbusr", "methods", "tests")))
+    expected |= {"LICENSE", "Makefile", "README.md", "requirements.txt", "smartbus/py.typed"}
+    assert sorted(expected - files) == []
+    assert [name for name in files if name.endswith((".so", ".dylib", ".o", ".pyc"))] == []
+
+
+def test_wheel_is_for_the_platform_and_any_python(wheel: Path) -> None:
+    distribution, version, python, abi, platform = wheel.stem.split("-")
+    assert (distribution, version) == ("smartbus_client_python", smartbus.__version__)
+    assert (python, abi) == ("py3", "none")
+    assert platform.startswith(("linux_", "macosx_"))
+
+
+def test_wheel_holds_the_two_packages_and_the_core(wheel: Path) -> None:
+    files = {name for name in names_in(wheel) if ".dist-info/" not in name}
+    expected = python_files("smartbus") | python_files("sbusr")
+    assert expected | {LIBRARY, "smartbus/py.typed"} <= files
+    assert {name.partition("/")[0] for name in files} == {"smartbus", "sbusr"}
+
+
+def test_core_knows_nothing_of_python(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        core = archive.read(LIBRARY)
+    assert b"sb_version" in core
+    assert b"PyInit" not in core
+    assert b"libpython" not in core
+    assert sys.base_prefix.encode() + b"/lib" not in core
+
+
+def test_wheel_metadata(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = message_from_bytes(archive.read(f"{PREFIX}.dist-info/METADATA"))
+    assert metadata["Name"] == "smartbus-client-python"
+    assert metadata["Version"] == smartbus.__version__
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["License-Expression"] == "MIT"
+    assert set(metadata.get_all("Provides-Extra", [])) == {"daemon", "dev", "vendor"}
+    requirements = metadata.get_all("Requires-Dist", [])
+    assert [line for line in requirements if "extra ==" not in line] == []
+
+
+def test_wheel_works_in_a_clean_environment(wheel: Path, clean: CleanEnvironment) -> None:
+    clean.install(wheel)
+    assert clean.run(LOAD_CORE) == f"{smartbus.__version__} {smartbus.__version__}"
+
+
+def test_editable_installation_has_the_core_in_place(
+    sources: Path, tmp_path: Path, clean: CleanEnvironment
+) -> None:
+    hook = "import sys; from setuptools import build_meta; build_meta.build_editable(sys.argv[1])"
+    result = run_python("-c", hook, tmp_path, cwd=sources)
+    assert result.returncode == 0, result.stdout
+    assert (sources / LIBRARY).is_file()
+    clean.install(only(tmp_path, "*.whl"))
+    assert clean.run(LOAD_CORE) == f"{smartbus.__version__} {smartbus.__version__}"
+    location = Path(clean.run("import smartbus; print(smartbus.__file__)"))
+    assert location.is_relative_to(sources)
+
+
+@pytest.mark.parametrize("compiler", ["false", "/nonexistent/cc"])
+def test_without_a_compiler_it_installs_with_a_warning(
+    sources: Path, tmp_path: Path, clean: CleanEnvironment, compiler: str
+) -> None:
+    result = build("wheel", sources, tmp_path, CC=compiler)
+    assert result.returncode == 0, result.stdout
+    assert "The C core of SmartBus could not be built" in result.stdout
+    wheel = only(tmp_path, "*.whl")
+    assert wheel.name == f"{PREFIX}-py3-none-any.whl"
+    assert LIBRARY not in names_in(wheel)
+    clean.install(wheel)
+    assert clean.run("import smartbus; print(smartbus.__version__)") == smartbus.__version__
+
+
+def test_a_core_of_an_earlier_build_is_not_taken_for_a_new_one(
+    sources: Path, tmp_path: Path
+) -> None:
+    assert build("wheel", sources, tmp_path / "good").returncode == 0
+    source = only(sources / "native" / "src", "wire.c")
+    source.write_text(source.read_text() + "\n#error broken\n")
+    result = build("wheel", sources, tmp_path / "broken")
+    assert result.returncode == 0, result.stdout
+    assert LIBRARY not in names_in(only(tmp_path / "broken", "*.whl"))
+
+
+def test_the_core_can_be_demanded(sources: Path, tmp_path: Path) -> None:
+    result = build("wheel", sources, tmp_path, CC="false", SMARTBUS_BUILD_CORE="1")
+    assert result.returncode != 0
+    assert "The C core of SmartBus could not be built" in result.stdout
+    assert list(tmp_path.glob("*.whl")) == []
+
+
+def test_the_core_can_be_left_out(sources: Path, tmp_path: Path) -> None:
+    result = build("wheel", sources, tmp_path, CC="false", SMARTBUS_BUILD_CORE="0")
+    assert result.returncode == 0, result.stdout
+    assert "could not be built" not in result.stdout
+    assert LIBRARY not in names_in(only(tmp_path, f"{PREFIX}-py3-none-any.whl"))
+
+
+def test_other_wishes_are_refused(sources: Path, tmp_path: Path) -> None:
+    result = build("wheel", sources, tmp_path, SMARTBUS_BUILD_CORE="yes")
+    assert result.returncode != 0
+    assert "SMARTBUS_BUILD_CORE is 0, 1 or nothing, not 'yes'" in result.stdout
