@@ -1,0 +1,299 @@
+#include "conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "alloc.h"
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* SO_NOSIGPIPE serves instead */
+#endif
+
+enum { VECTORS = 32, KEEPALIVE_SECONDS = 30 };
+
+static void ready(struct sbi_watch *watch, unsigned events);
+
+int sbi_hub_init(struct sbi_hub *hub, struct sbi_loop *loop, uint32_t max_frame,
+                 const struct sbi_conn_ops *ops) {
+  *hub = (struct sbi_hub){loop, sbi_malloc(SBI_SCRATCH), max_frame, ops};
+  return hub->scratch == NULL ? -ENOMEM : 0;
+}
+
+void sbi_hub_close(struct sbi_hub *hub) {
+  sbi_free(hub->scratch);
+  hub->scratch = NULL;
+}
+
+/* ---- life ------------------------------------------------------------------ */
+
+void sbi_socket_options(int fd) {
+  int on = 1, seconds = KEEPALIVE_SECONDS;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+#ifdef TCP_KEEPIDLE
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+#endif
+#ifdef SO_NOSIGPIPE
+  setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+  (void)seconds;
+}
+
+static void begin(struct sbi_conn *conn, struct sbi_hub *hub, int fd) {
+  conn->hub = hub;
+  conn->watch = (struct sbi_watch){.fd = fd, .ready = ready};
+  conn->connecting = conn->paused = conn->write_dead = false;
+  conn->last_read = conn->last_write = hub->loop->now;
+}
+
+int sbi_non_blocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
+  return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+static int watch(struct sbi_conn *conn) {
+  unsigned want = conn->paused ? 0u : SBI_READ;
+  if (conn->connecting) want = SBI_WRITE;
+  else if (conn->out.bytes > 0 && !conn->write_dead) want |= SBI_WRITE;
+  return sbi_loop_watch(conn->hub->loop, &conn->watch, want);
+}
+
+bool sbi_is_ipv4(const char *text) {
+  struct in_addr address;
+  return inet_pton(AF_INET, text, &address) == 1;
+}
+
+int sbi_conn_connect(struct sbi_conn *conn, struct sbi_hub *hub, const char *ip, int port) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  if (inet_pton(AF_INET, ip, &address.sin_addr) != 1) return -EINVAL;
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0) return -errno;
+  int error = sbi_non_blocking(fd);
+  begin(conn, hub, fd);
+  sbi_socket_options(fd);
+  if (error == 0 && connect(fd, (struct sockaddr *)&address, sizeof address) < 0 &&
+      errno != EINPROGRESS && errno != EINTR)
+    error = -errno;
+  conn->connecting = true; /* a connect that is done already is reported the same way */
+  if (error == 0) error = watch(conn);
+  if (error != 0) sbi_conn_close(conn);
+  return error;
+}
+
+int sbi_conn_adopt(struct sbi_conn *conn, struct sbi_hub *hub, int fd) {
+  begin(conn, hub, fd);
+  int error = sbi_non_blocking(fd);
+  sbi_socket_options(fd);
+  if (error == 0) error = watch(conn);
+  if (error != 0) sbi_conn_close(conn);
+  return error;
+}
+
+bool sbi_conn_open(const struct sbi_conn *conn) {
+  return conn->hub != NULL && conn->watch.fd >= 0; /* a zeroed one was never opened */
+}
+
+void sbi_conn_close(struct sbi_conn *conn) {
+  if (!sbi_conn_open(conn)) return;
+  sbi_loop_unwatch(conn->hub->loop, &conn->watch);
+  close(conn->watch.fd);
+  conn->watch.fd = -1;
+  sbi_free(conn->rest);
+  conn->rest = NULL;
+  conn->rest_size = conn->rest_room = 0;
+}
+
+static void lose(struct sbi_conn *conn, int64_t bad, int error) {
+  sbi_conn_close(conn);
+  conn->hub->ops->lost(conn, bad, error);
+}
+
+/* ---- reading --------------------------------------------------------------- */
+
+/* Hand out the whole frames among `size` bytes. Returns how many bytes were used, or SBI_BAD_*;
+ * *needed gets the size of the frame that is not whole, if it is known. */
+static int64_t hand_out(struct sbi_conn *conn, const uint8_t *bytes, size_t size, size_t *needed) {
+  size_t used = 0;
+  struct sbi_head head;
+  *needed = 0;
+  while (sbi_conn_open(conn) && !conn->paused) {
+    int64_t frame = sbi_frame_check(bytes + used, size - used, conn->hub->max_frame, &head);
+    if (frame < 0) return frame;
+    if (frame == 0) {
+      *needed = (size_t)head.packet_size;
+      break;
+    }
+    if (conn->hub->ops->frame(conn, bytes + used, &head) == SBI_HOLD) {
+      sbi_conn_pause(conn);
+      break;
+    }
+    used += (size_t)frame;
+  }
+  return (int64_t)used;
+}
+
+/* Keep the unused bytes for later. They may lie in conn->rest itself. */
+static bool keep_rest(struct sbi_conn *conn, const uint8_t *bytes, size_t size, size_t needed) {
+  if (size == 0) {
+    sbi_free(conn->rest);
+    conn->rest = NULL;
+    conn->rest_size = conn->rest_room = 0;
+    return true;
+  }
+  if (bytes >= conn->rest && bytes < conn->rest + conn->rest_room) {
+    memmove(conn->rest, bytes, size);
+    conn->rest_size = size;
+    return true;
+  }
+  /* Small frames are completed in the shared buffer; a large one is collected here, in steps that
+   * double with what has arrived. */
+  size_t room = size;
+  if (needed > SBI_SCRATCH / 2 && room < SBI_SCRATCH) room = SBI_SCRATCH;
+  if (room > conn->rest_room) {
+    uint8_t *rest = sbi_realloc(conn->rest, room);
+    if (rest == NULL) return false;
+    conn->rest = rest;
+    conn->rest_room = room;
+  }
+  memcpy(conn->rest, bytes, size);
+  conn->rest_size = size;
+  return true;
+}
+
+static void parse(struct sbi_conn *conn, const uint8_t *bytes, size_t size) {
+  size_t needed;
+  int64_t used = hand_out(conn, bytes, size, &needed);
+  if (!sbi_conn_open(conn)) return;
+  if (used < 0)
+    lose(conn, used, 0);
+  else if (!keep_rest(conn, bytes + used, size - (size_t)used, needed))
+    lose(conn, 0, ENOMEM);
+}
+
+static ssize_t receive(struct sbi_conn *conn, uint8_t *place, size_t room) {
+  ssize_t n;
+  do {
+    n = recv(conn->watch.fd, place, room, 0);
+  } while (n < 0 && errno == EINTR);
+  if (n > 0) conn->last_read = conn->hub->loop->now;
+  return n;
+}
+
+/* True if the frame at conn->rest is better collected there than in the shared buffer. */
+static bool collects(const struct sbi_conn *conn) {
+  if (conn->rest_size < SBI_HEAD_SIZE) return false;
+  struct sbi_head head;
+  sbi_head_decode(conn->rest, &head);
+  return head.packet_size > SBI_SCRATCH / 2 || conn->rest_size > SBI_SCRATCH / 2;
+}
+
+static void read_some(struct sbi_conn *conn) {
+  ssize_t n;
+  uint8_t *bytes;
+  if (collects(conn)) {
+    if (conn->rest_size == conn->rest_room) {
+      uint8_t *rest = sbi_realloc(conn->rest, conn->rest_room * 2);
+      if (rest == NULL) {
+        lose(conn, 0, ENOMEM);
+        return;
+      }
+      conn->rest = rest;
+      conn->rest_room *= 2;
+    }
+    bytes = conn->rest;
+    n = receive(conn, bytes + conn->rest_size, conn->rest_room - conn->rest_size);
+  } else {
+    bytes = conn->hub->scratch;
+    if (conn->rest_size > 0) memcpy(bytes, conn->rest, conn->rest_size);
+    n = receive(conn, bytes + conn->rest_size, SBI_SCRATCH - conn->rest_size);
+  }
+  if (n > 0)
+    parse(conn, bytes, conn->rest_size + (size_t)n);
+  else if (n == 0)
+    lose(conn, 0, 0);
+  else if (errno != EAGAIN && errno != EWOULDBLOCK)
+    lose(conn, 0, errno);
+}
+
+void sbi_conn_pause(struct sbi_conn *conn) {
+  conn->paused = true;
+  if (sbi_conn_open(conn)) watch(conn);
+}
+
+void sbi_conn_resume(struct sbi_conn *conn) {
+  conn->paused = false;
+  conn->last_read = conn->hub->loop->now; /* what it did not read was no silence */
+  if (!sbi_conn_open(conn)) return;
+  watch(conn);
+  if (conn->rest_size > 0) parse(conn, conn->rest, conn->rest_size);
+}
+
+/* ---- writing --------------------------------------------------------------- */
+
+uint8_t *sbi_conn_reserve(struct sbi_conn *conn, size_t size) {
+  return sbi_outq_reserve(&conn->out, size);
+}
+
+void sbi_conn_flush(struct sbi_conn *conn) {
+  if (!sbi_conn_open(conn) || conn->connecting || conn->write_dead) return;
+  while (conn->out.bytes > 0) {
+    struct iovec vectors[VECTORS];
+    struct msghdr message = {.msg_iov = vectors,
+                             .msg_iovlen = (size_t)sbi_outq_peek(&conn->out, vectors, VECTORS)};
+    size_t offered = 0;
+    for (size_t i = 0; i < (size_t)message.msg_iovlen; i++) offered += vectors[i].iov_len;
+    ssize_t n = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      /* Anything else than a full socket: the reader will meet the end, after what the peer still
+       * had to say (a refusal, for instance). */
+      if (errno != EAGAIN && errno != EWOULDBLOCK) conn->write_dead = true;
+      break;
+    }
+    sbi_outq_written(&conn->out, (size_t)n);
+    conn->last_write = conn->hub->loop->now;
+    if ((size_t)n < offered) break;
+  }
+  watch(conn);
+}
+
+/* ---- readiness ------------------------------------------------------------- */
+
+static void finish_connect(struct sbi_conn *conn) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(conn->watch.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) error = errno;
+  conn->connecting = false;
+  conn->last_read = conn->hub->loop->now;
+  if (error != 0)
+    sbi_conn_close(conn);
+  else
+    watch(conn);
+  conn->hub->ops->opened(conn, error);
+}
+
+static void ready(struct sbi_watch *w, unsigned events) {
+  struct sbi_conn *conn = (struct sbi_conn *)w; /* its first member */
+  if (conn->connecting) {
+    finish_connect(conn);
+    return;
+  }
+  if (events & SBI_WRITE) sbi_conn_flush(conn);
+  if (!sbi_conn_open(conn)) return;
+  if (conn->paused) {
+    /* Only writing was wanted, and the peer is gone: no one will take what is queued. */
+    if (events & SBI_HANGUP) {
+      conn->write_dead = true;
+      watch(conn);
+    }
+    return;
+  }
+  if (events & (SBI_READ | SBI_HANGUP)) read_some(conn);
+}

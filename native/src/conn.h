@@ -1,0 +1,81 @@
+/* One stream of frames over a non-blocking socket: reads, checks and hands out whole frames;
+ * queues, gathers and writes. Knows nothing of what frames mean.
+ *
+ * Memory: all connections of an owner read into one shared buffer; a connection keeps bytes of its
+ * own only for the rest of a frame that has not arrived whole, and grows with the bytes that
+ * arrive, never with the bytes that a header promises. */
+#ifndef SBI_CONN_H
+#define SBI_CONN_H
+
+#include <stdbool.h>
+
+#include "loop.h"
+#include "outq.h"
+#include "wire.h"
+
+enum { SBI_SCRATCH = 256 * 1024 };
+
+struct sbi_conn;
+
+enum sbi_took { SBI_TOOK = 0, SBI_HOLD = 1 };
+
+struct sbi_conn_ops {
+  /* A non-blocking connect finished; error is 0 or an errno. */
+  void (*opened)(struct sbi_conn *conn, int error);
+  /* A whole frame. SBI_HOLD: not taken, stop reading until sbi_conn_resume hands it out again.
+   * May close the connection. */
+  enum sbi_took (*frame)(struct sbi_conn *conn, const uint8_t *frame, const struct sbi_head *head);
+  /* The peer is gone or sent a bad stream; sbi_conn_close was done already. bad: SBI_BAD_* or 0;
+   * error: errno or 0 (end of stream). */
+  void (*lost)(struct sbi_conn *conn, int64_t bad, int error);
+};
+
+/* What the connections of one owner share. */
+struct sbi_hub {
+  struct sbi_loop *loop;
+  uint8_t *scratch; /* SBI_SCRATCH bytes */
+  uint32_t max_frame;
+  const struct sbi_conn_ops *ops;
+};
+
+struct sbi_conn {
+  struct sbi_watch watch; /* .fd is -1 when closed */
+  struct sbi_hub *hub;
+  bool connecting, paused, write_dead;
+  struct sbi_outq out;
+  uint8_t *rest; /* the beginning of a frame */
+  size_t rest_size, rest_room;
+  int64_t last_read;  /* ms */
+  int64_t last_write; /* ms: when the socket last took a byte */
+};
+
+/* 0 or -errno / -ENOMEM. */
+int sbi_hub_init(struct sbi_hub *hub, struct sbi_loop *loop, uint32_t max_frame,
+                 const struct sbi_conn_ops *ops);
+void sbi_hub_close(struct sbi_hub *hub);
+
+/* Begin to connect to a dotted IPv4 address; opened() follows. -errno on immediate failure. */
+int sbi_conn_connect(struct sbi_conn *conn, struct sbi_hub *hub, const char *ip, int port);
+/* Take over an accepted socket. On failure the descriptor is closed. */
+int sbi_conn_adopt(struct sbi_conn *conn, struct sbi_hub *hub, int fd);
+bool sbi_conn_open(const struct sbi_conn *conn);
+/* Close and free everything but the queue of frames, silently. Repeatable. */
+void sbi_conn_close(struct sbi_conn *conn);
+
+/* Place for a frame in the queue, see sbi_outq_reserve. Nothing is written before sbi_conn_flush. */
+uint8_t *sbi_conn_reserve(struct sbi_conn *conn, size_t size);
+/* Write as much as the socket takes, watch for room if that was not all. */
+void sbi_conn_flush(struct sbi_conn *conn);
+
+/* Stop taking frames; bytes stay where they are. */
+void sbi_conn_pause(struct sbi_conn *conn);
+/* Go on; frames that were read already are handed out at once. */
+void sbi_conn_resume(struct sbi_conn *conn);
+
+void sbi_socket_options(int fd);
+/* Also closes on exec. 0 or -errno. */
+int sbi_non_blocking(int fd);
+/* A dotted IPv4 address? */
+bool sbi_is_ipv4(const char *text);
+
+#endif

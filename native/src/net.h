@@ -1,0 +1,109 @@
+/* Inside of sb_net: the clients of one unit, their links and their state.
+ *
+ * Design: one lock a net. The thread that steps holds it except while it waits for readiness.
+ * Events go to the inbox and nowhere else, so no foreign code ever runs under the lock. When the
+ * inbox is full, links stop reading (SBI_HOLD) until a step finds room again. */
+#ifndef SBI_NET_H
+#define SBI_NET_H
+
+#include <pthread.h>
+
+#include "conn.h"
+#include "flow.h"
+#include "inbox.h"
+#include "wire.h"
+
+enum sbi_link_state {
+  SBI_LINK_OFF,         /* not used */
+  SBI_LINK_WAITING,     /* for its next attempt */
+  SBI_LINK_CONNECTING,  /* TCP */
+  SBI_LINK_REGISTERING, /* request sent */
+  SBI_LINK_OK,
+  SBI_LINK_REFUSED /* for good */
+};
+
+enum sbi_wire { SBI_WIRE_AUTO, SBI_WIRE_2015, SBI_WIRE_2018 };
+
+struct sbi_client;
+
+struct sbi_link {
+  struct sbi_conn conn; /* first: conn callbacks get it */
+  struct sbi_client *client;
+  uint8_t index; /* 0 master, 1 slave */
+  enum sbi_link_state state;
+  char ip[16];
+  int port;
+  enum sbi_form form;
+  bool other_form_tried; /* since the last accepted registration */
+  struct sbi_timer retry;
+  struct sbi_timer beat;
+  int64_t beats;
+  bool dirty; /* has frames to flush */
+  struct sbi_link *next_dirty;
+};
+
+struct sbi_client {
+  sb_net *net;
+  uint8_t id, type;
+  char user[64], password[128], info[256];
+  struct sbi_link links[2];
+  struct sbi_link *current; /* the link used last */
+  int access_unit;
+  bool failure_reported;
+  bool grace; /* its disconnect event is being handled: sending is still allowed */
+  struct sbi_outq held; /* for the next registration */
+};
+
+enum {
+  SBI_CLIENTS_MAX = 48,
+  SBI_QUEUE_FRAMES = 100000,
+  SBI_QUEUE_BYTES = 64 << 20,
+  SBI_RETRY_MS = 2000,
+  SBI_UNANSWERED_MS = 1000,
+  SBI_CONNECT_MS = 10000,
+  SBI_BEAT_MS = 1000,
+  SBI_SILENCE_MS = 15000
+};
+
+struct sb_net {
+  pthread_mutex_t lock;
+  struct sbi_loop loop;
+  struct sbi_hub hub;
+  sb_inbox *inbox;
+  struct sbi_watch inbox_watch; /* makes the loop's descriptor readable when the inbox is */
+  uint8_t unit;
+  enum sbi_wire wire;
+  struct sbi_client *clients[256];
+  int client_count;
+  struct sbi_flows flows;
+  struct sbi_timer flow_tick;
+  int32_t flow_id, notify_id;
+  bool hear_acks, hear_returns, hear_globals;
+  int trace_level;
+  bool holding; /* some link was held back by a full inbox */
+  bool parked;  /* a step waits for readiness */
+  bool woken;   /* … and was woken already */
+  bool corked;
+  pthread_t corked_thread;
+  int64_t last_flush_us; /* by a sender */
+  struct sbi_link *dirty;
+  int64_t last_step; /* ms */
+  bool stopping, has_keeper;
+  pthread_t keeper;
+  int keeper_read, keeper_write;
+};
+
+/* link.c */
+extern const struct sbi_conn_ops sbi_link_ops;
+void sbi_link_start(struct sbi_link *link);
+void sbi_link_stop(struct sbi_link *link);
+/* The link to send on, or NULL. */
+struct sbi_link *sbi_client_link(struct sbi_client *client);
+
+/* net.c */
+struct sbi_addr sbi_client_addr(const struct sbi_client *client);
+void sbi_net_dirty(sb_net *net, struct sbi_link *link);
+void sbi_net_trace(sb_net *net, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
