@@ -189,6 +189,8 @@ SB_API int sb_net_connect(sb_net *net, int client, int type, const char *master_
 /* Close and forget the client id: quietly, no event; the id may be used again. */
 SB_API int sb_net_disconnect(sb_net *net, int client);
 SB_API int sb_net_connected(sb_net *net, int client);
+/* The sending functions take a NULL net for one that is not initialised: SB_ENOINIT, in the place
+ * that this check has in NET.md 5.1, 7.1 and 8. */
 SB_API int sb_net_send(sb_net *net, int client, int cmd, int cmd_type, int dst_unit, int dst_client,
                        int dst_type, const void *data, int size);
 SB_API int sb_net_ping(sb_net *net, int client, int dst_unit, int dst_client, int dst_type,

@@ -449,7 +449,7 @@ static struct sbi_addr address(int unit, int client, int type) {
 
 int sb_net_send(sb_net *net, int client, int cmd, int cmd_type, int dst_unit, int dst_client,
                 int dst_type, const void *data, int size) {
-  int result = check_data(dst_unit, data, size);
+  int result = net == NULL ? SB_ENOINIT : check_data(dst_unit, data, size); /* order: S 5.1 */
   if (result == SB_OK && (uint8_t)cmd_type == SBI_INTERNAL) result = SB_ECMDTYPE;
   if (result != SB_OK) return result;
   pthread_mutex_lock(&net->lock);
@@ -464,7 +464,7 @@ int sb_net_send(sb_net *net, int client, int cmd, int cmd_type, int dst_unit, in
 
 int sb_net_ping(sb_net *net, int client, int dst_unit, int dst_client, int dst_type,
                 const void *data, int size) {
-  int result = check_data(dst_unit, data, size);
+  int result = net == NULL ? SB_ENOINIT : check_data(dst_unit, data, size);
   if (result != SB_OK) return result;
   pthread_mutex_lock(&net->lock);
   if (dst_unit == net->unit)
@@ -542,6 +542,7 @@ int sb_net_call_flow(sb_net *net, int client, int server_unit, int process, cons
       .mode = (uint8_t)mode, .event_ch = -1, .text = params, .text_size = strlen(params)};
   sbi_text_copy(call.project, sizeof call.project, project);
   sbi_text_copy(call.flow, sizeof call.flow, flow);
+  if (net == NULL) return call.text_size > SBI_MAX_FLOW_TEXT ? SB_ETOOBIG : SB_ENOINIT;
   pthread_mutex_lock(&net->lock);
   int result = call_flow_locked(net, client & 0xFF, address(server_unit, process, SBI_TYPE_IPSC),
                                 &call, timeout_ms);
@@ -567,6 +568,7 @@ int sb_net_notify(sb_net *net, int client, int server_unit, int process, const c
   if (title == NULL || *title == 0 || param == NULL || *param == 0) return SB_EARGUMENT;
   size_t n = strlen(param);
   if (n > SBI_MAX_NOTIFY_TEXT) return SB_ETOOBIG;
+  if (net == NULL) return SB_ENOINIT;
   struct sbi_notify notify = {
       .mode = (uint8_t)mode, .expires = expires, .text = param, .text_size = n};
   sbi_text_copy(notify.project, sizeof notify.project, project);
