@@ -1,0 +1,206 @@
+"""One request's body in, one reply's title and text out. No I/O here."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import traceback
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from smartbus.encoding import decode_text, encode_text
+
+from .jsonable import dumps
+from .jsonrpc import (
+    APPLICATION_ERROR,
+    INTERNAL_ERROR,
+    Error,
+    InvalidRequestError,
+    parse,
+)
+from .resolver import Resolver
+
+__all__ = ["NOTIFY_LIMIT", "NO_REPLY", "Calls", "Reply", "error_reply", "request_id"]
+
+Reply = tuple[bytes, bytes]
+"""Title and text of a notify message."""
+NO_REPLY: Reply = (b"", b"")
+"""What a notification (a request without an id) gets."""
+NOTIFY_LIMIT = 15999
+"""Longest text of a notify message, in bytes (NET.md 8)."""
+
+_TITLE_LIMIT = 101
+"""Longer titles are cut by the protocol (NET.md 8)."""
+_MESSAGE_LIMIT = 2000
+"""Longest error message, in characters: an exception may carry any amount of text."""
+_NULL_TITLE = b"null"
+"""Title of replies to requests without a usable id."""
+
+_NO_KWARGS: dict[str, Any] = {}
+
+_logger = logging.getLogger(__name__)
+
+
+class _Request(msgspec.Struct, gc=False):
+    method: Annotated[str, msgspec.Meta(min_length=1)]
+    id: Annotated[str, msgspec.Meta(min_length=1)] | int | float | msgspec.UnsetType | None = (
+        msgspec.UNSET
+    )
+    params: list[Any] | dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    jsonrpc: Literal["2.0"] = "2.0"
+
+
+_decode: Callable[[bytes | str], _Request] = msgspec.json.Decoder(_Request).decode
+
+
+class Calls:
+    """Executes requests.
+
+    Args:
+        resolver: Finds the methods.
+        limit: Longest reply text in bytes; a longer result becomes an error reply.
+        verbose: Put tracebacks of application exceptions into the replies' ``data``.
+    """
+
+    def __init__(
+        self, resolver: Resolver, *, limit: int | None = NOTIFY_LIMIT, verbose: bool = False
+    ) -> None:
+        self._resolve = resolver.resolve
+        self._found = resolver.found
+        self._limit: float = float("inf") if limit is None else limit
+        self._verbose = verbose
+
+    def execute(self, body: bytes, encoding: str = "utf-8") -> Reply:
+        """Execute one request; never raises.
+
+        Args:
+            body: The request as received.
+            encoding: Codec to try first; UTF-8 and GB18030 come after it.
+
+        Returns:
+            Title and text of the reply, or `NO_REPLY` for a notification.
+        """
+        try:
+            request = _decode(
+                body if encoding == "utf-8" or body.isascii() else decode_text(body, encoding)
+            )
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            try:
+                request = _read_again(body, encoding)
+            except Error as error:
+                _logger.warning("bad request refused: %s (%s)", error, error.data)
+                return error_reply(request_id(body, encoding), error, self._limit)
+        id_ = request.id
+        try:
+            result = self._call(request.method, request.params)
+        except Error as error:
+            if error.code != APPLICATION_ERROR:
+                _logger.warning("%.200s: %.500s (%.500s)", request.method, error, error.data)
+            return NO_REPLY if id_ is msgspec.UNSET else error_reply(id_, error, self._limit)
+        return NO_REPLY if id_ is msgspec.UNSET else self._reply(id_, result)
+
+    def _call(self, name: str, params: Any) -> Any:
+        """Call a method; whatever goes wrong becomes an `Error`."""
+        method = self._found.get(name) or self._resolve(name)
+        if type(params) is list:
+            args, kwargs = params, _NO_KWARGS
+            if not method.accepts(len(params)):
+                method.check(args, kwargs)
+        else:
+            args, kwargs = (), _NO_KWARGS if params is msgspec.UNSET else params
+            method.check(args, kwargs)
+        try:
+            return method.function(*args, **kwargs)
+        except BaseException as exc:  # noqa: BLE001 - SystemExit too: it is not our end
+            raise self._application_error(exc, name) from None
+
+    def _reply(self, id_: Any, result: Any) -> Reply:
+        try:
+            text = dumps({"jsonrpc": "2.0", "id": id_, "result": result})
+        except Exception as exc:  # noqa: BLE001 - a result may be an object of any making
+            problem = f"The result is not JSON serialisable: {exc}"
+        else:
+            if len(text) <= self._limit:
+                return _title(id_), text
+            problem = f"The result is too large: {len(text)} bytes, {self._limit} can be sent."
+        error = Error(code=INTERNAL_ERROR, message=problem)
+        return error_reply(id_, error, self._limit)
+
+    def _application_error(self, exc: BaseException, name: str) -> Error:
+        """What the caller is told about an exception that a method raised."""
+        kind = type(exc).__name__
+        if isinstance(exc, Error):  # the method chose its reply itself
+            code = exc.code if isinstance(exc.code, int) else APPLICATION_ERROR
+            return Error(code=code, message=str(exc.message or kind), data=exc.data)
+        # The first frame is ours.
+        tb = exc.__traceback__.tb_next if exc.__traceback__ else None
+        _logger.error("method %s raised an exception", name, exc_info=(type(exc), exc, tb))
+        try:
+            text = str(exc)
+        except Exception:  # noqa: BLE001 - likewise
+            text = "(its text cannot be had)"
+        data = {"type": kind}
+        if self._verbose:
+            data["traceback"] = "".join(traceback.format_exception(type(exc), exc, tb))
+        return Error(code=APPLICATION_ERROR, message=f"{kind}: {text}" if text else kind, data=data)
+
+
+def _read_again(body: bytes, encoding: str) -> _Request:
+    """Read what the fast decoder refused: other encodings, NaN, lone surrogates; or say why not."""
+    request, _, _ = parse(decode_text(body.rstrip(b"\0"), encoding).removeprefix("\ufeff"))
+    if request is None:
+        raise InvalidRequestError(data="a response, where a request is expected")
+    return _Request(
+        method=request["method"],
+        id=request.get("id", msgspec.UNSET),
+        params=request.get("params", msgspec.UNSET),
+    )
+
+
+def error_reply(id_: Any, error: Error, limit: float = NOTIFY_LIMIT) -> Reply:
+    """The reply that tells ``error`` to the caller of request ``id_``; it fits into ``limit``."""
+    message = str(error.message)[:_MESSAGE_LIMIT]
+    full = Error(id_, error.code, message, error.data)
+    for attempt in (full, Error(id_, error.code, message)):
+        # The data, which a method may have chosen, may have no JSON form; the id may be long.
+        with contextlib.suppress(TypeError):
+            text = dumps(attempt.to_dict())
+            if len(text) <= limit:
+                return _title(id_), text
+    return _title(id_), dumps(Error(None, error.code, message[:200]).to_dict())
+
+
+def request_id(body: bytes, encoding: str = "utf-8") -> Any:
+    """The id of a request that will not be executed, as far as it can be found out.
+
+    Where the body is not valid JSON, the first thing that looks like an id is taken: the caller
+    waits for a reply under that title.
+
+    Returns:
+        The id; ``None`` if there is none to be found (or it is null).
+    """
+    text = decode_text(body, encoding)
+    try:
+        message = msgspec.json.decode(text)
+        id_ = message.get("id") if type(message) is dict else None
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        match = _ID_LIKE.search(text)
+        id_ = (match[1] or int(match[2])) if match else None
+    return id_ if type(id_) in (str, int, float) and id_ != "" else None
+
+
+_ID_LIKE = re.compile(r'"id"\s*:\s*(?:"([^"\\\x00-\x1f]{1,101})"|(-?\d{1,18})(?=\s*[,}]))')
+
+
+def _title(id_: Any) -> bytes:
+    """Title of the notify message that answers request ``id_``."""
+    if id_ is None:
+        return _NULL_TITLE
+    text = id_ if type(id_) is str else str(id_)
+    if text.isascii() and text.isprintable() and len(text) <= _TITLE_LIMIT:
+        return text.encode()
+    title = encode_text(text.encode("utf-8", "replace").decode())
+    return title.partition(b"\0")[0][:_TITLE_LIMIT] or _NULL_TITLE

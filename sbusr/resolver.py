@@ -1,0 +1,216 @@
+"""From the method name of a request to a callable that it may run.
+
+A request may name public callables *defined in* the methods package, and nothing else:
+
+- functions of the package and of its modules (``add``, ``weather.sk``), decorated ones included;
+- class methods and static methods of public classes defined there (``mymodule.MyClass.mymethod``).
+
+Never: what a module merely imported, names with a leading underscore at any level, instance
+methods, classes and other objects that happen to be callable, modules outside the package.
+Nothing is looked up with ``getattr``, so no code of the package decides what a name means.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType, ModuleType
+from typing import Any
+
+from .jsonrpc import INTERNAL_ERROR, Error, InvalidParamsError, MethodNotFoundError
+
+__all__ = ["Method", "Resolver"]
+
+_MISSING = object()
+_MAX_NAME = 500
+"""Longest method name that is looked at, in characters."""
+
+
+class Method:
+    """A callable and what its signature accepts.
+
+    The check is that of ``inspect.Signature.bind``, prepared once, because it runs for every
+    request. It makes a wrong call of a method distinguishable from a ``TypeError`` inside it.
+    """
+
+    __slots__ = ("_bind", "_maximum", "_minimum", "function", "name")
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.name = name
+        self.function = function
+        self._minimum = 0
+        self._maximum: float = 0
+        self._bind: Callable[..., Any] | None = None
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):  # nothing known: let the call itself decide
+            self._maximum = float("inf")
+            return
+        self._bind = signature.bind
+        for parameter in signature.parameters.values():
+            required = parameter.default is parameter.empty
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                self._maximum = float("inf")
+            elif parameter.kind is parameter.KEYWORD_ONLY:
+                if required:
+                    # Cannot be called by position at all.
+                    self._minimum = sys.maxsize
+            elif parameter.kind is not parameter.VAR_KEYWORD:
+                self._maximum += 1
+                self._minimum += required
+
+    def accepts(self, count: int) -> bool:
+        """Whether it can be called with ``count`` positional arguments."""
+        return self._minimum <= count <= self._maximum
+
+    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Check arguments against the signature.
+
+        Raises:
+            InvalidParamsError: They do not fit; ``data`` says why.
+        """
+        if self._bind is None:
+            return
+        try:
+            self._bind(*args, **kwargs)
+        except TypeError as exc:
+            raise InvalidParamsError(data=str(exc)) from None
+
+
+class Resolver:
+    """Finds methods in one package and remembers them.
+
+    Args:
+        package: Name of the methods package; it is imported when first needed.
+    """
+
+    def __init__(self, package: str = "methods") -> None:
+        self.package = package
+        self.found: dict[str, Method] = {}
+        """Every method found so far, by name (bounded by what the package defines)."""
+
+    def load(self) -> None:
+        """Import the package.
+
+        Raises:
+            Exception: Whatever its code raises.
+        """
+        importlib.import_module(self.package)
+
+    def resolve(self, name: str) -> Method:
+        """Return the method called ``name``.
+
+        Raises:
+            MethodNotFoundError: There is none, or it may not be called from outside.
+            Error: (``INTERNAL_ERROR``) Its module fails to import.
+        """
+        method = self.found.get(name)
+        if method is None:
+            try:
+                method = Method(name, self._find(name))
+            except MethodNotFoundError:
+                raise MethodNotFoundError(data=name[:_MAX_NAME]) from None
+            self.found[name] = method
+        return method
+
+    def _find(self, name: str) -> Callable[..., Any]:
+        parts = name.split(".")
+        if len(name) > _MAX_NAME or not all(map(_is_public, parts)):
+            raise MethodNotFoundError
+        scope: ModuleType | type = importlib.import_module(self.package)
+        for part in parts[:-1]:
+            scope = self._enter(scope, part)
+        found = (
+            self._class_member(scope, parts[-1])
+            if isinstance(scope, type)
+            else self._module_function(scope, parts[-1])
+        )
+        if found is None:
+            raise MethodNotFoundError
+        return found
+
+    def _enter(self, scope: ModuleType | type, part: str) -> ModuleType | type:
+        """Go from a module or class to a class or submodule in it."""
+        inner = vars(scope).get(part, _MISSING)
+        if isinstance(inner, type):
+            if inner.__module__ == (
+                scope.__module__ if isinstance(scope, type) else scope.__name__
+            ):
+                return inner
+        elif isinstance(scope, ModuleType):
+            return self._submodule(scope, part)
+        raise MethodNotFoundError
+
+    def _submodule(self, parent: ModuleType, part: str) -> ModuleType:
+        name = f"{parent.__name__}.{part}"
+        module = sys.modules.get(name)
+        if module is None:
+            if "__path__" not in vars(parent):  # no package
+                raise MethodNotFoundError
+            try:
+                module = importlib.import_module(name)
+            except ModuleNotFoundError as exc:
+                if exc.name == name:
+                    raise MethodNotFoundError from None
+                raise _broken(name, exc) from exc
+            except BaseException as exc:  # SystemExit too: it is not our end
+                raise _broken(name, exc) from exc
+        if type(module) is not ModuleType or module.__name__ != name:
+            # A module may put anything into sys.modules under its name; that is not a module here.
+            raise MethodNotFoundError
+        return module
+
+    def _module_function(self, module: ModuleType, name: str) -> Callable[..., Any] | None:
+        found = vars(module).get(name)
+        if _is_function(found) and found.__module__ == module.__name__:
+            return found
+        return None
+
+    def _class_member(self, cls: type, name: str) -> Callable[..., Any] | None:
+        for base in cls.__mro__:
+            member = vars(base).get(name, _MISSING)
+            if member is _MISSING:
+                continue
+            if (
+                isinstance(member, (classmethod, staticmethod))
+                and self._is_ours(base)
+                and _is_function(member.__func__)
+                and self._is_ours(member.__func__)
+            ):
+                bound: Callable[..., Any] = member.__get__(None, cls)
+                return bound
+            return None
+        return None
+
+    def _is_ours(self, thing: Any) -> bool:
+        module = thing.__module__
+        return module == self.package or (
+            isinstance(module, str) and module.startswith(self.package + ".")
+        )
+
+
+def _is_public(part: str) -> bool:
+    return part.isidentifier() and not part.startswith("_")
+
+
+def _is_function(thing: Any) -> bool:
+    """A function written in Python, perhaps inside wrappers such as ``functools.lru_cache``."""
+    for _ in range(50):  # a loop of __wrapped__ would be the author's own joke
+        if type(thing) is FunctionType:
+            return True
+        if isinstance(thing, type) or not callable(thing):
+            return False
+        try:
+            thing = vars(thing).get("__wrapped__")
+        except TypeError:  # it has no __dict__
+            return False
+    return False
+
+
+def _broken(name: str, exc: BaseException) -> Error:
+    return Error(
+        code=INTERNAL_ERROR,
+        message=f"Module {name} fails to import: {type(exc).__name__}: {exc}",
+    )

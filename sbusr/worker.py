@@ -1,0 +1,324 @@
+"""The worker process: receives batches of requests, executes them in order, sends replies back.
+
+Started by `sbusr.process` as ``python -m sbusr.worker FD PROGRESS_FD``. The main thread alone
+executes requests. A helper thread comes in when one call takes long: it sends the replies that
+wait behind that call, gives requests back that wait behind it (other workers may execute them),
+and ends the process when the parent is gone. Otherwise it sleeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import mmap
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from argparse import Namespace
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from . import globalvars
+from .calls import Calls
+from .loggingqueue import QueueHandler
+from .protocol import (
+    CONFIG,
+    FAILED,
+    LOG,
+    READY,
+    REQUESTS,
+    RETIRE,
+    STOP,
+    Config,
+    FrameReader,
+    frame,
+    pack_answers,
+    pack_back,
+    requests_range,
+    unpack_requests,
+)
+from .resolver import Resolver
+
+__all__ = ["EXIT_IMPORT_FAILED", "Link", "Worker", "main"]
+
+EXIT_IMPORT_FAILED = 3
+"""Exit code when the methods package does not import."""
+
+SLICE = 0.0005
+"""Finished replies are sent after this time (seconds) while work goes on."""
+TICK_MS = 1
+"""How often (milliseconds) the helper thread looks while there is work."""
+ORPHAN_GRACE = 0.5
+"""Time (seconds) that the main thread has to end by itself when the parent is gone."""
+
+
+class Link:
+    """The worker's end of the socket pair. Sending is safe in every thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.frames: deque[tuple[int, bytes]] = deque()
+        """Received and not yet handled."""
+        self.inbox = threading.Lock()
+        """Hold it to receive and to take from `frames`."""
+        self._reader = FrameReader()
+        self._sending = threading.Lock()
+        self._answers: list[tuple[int, bytes, bytes]] = []
+        self.add = self._answers.append
+        """Add a finished task: its number, the reply's title and text."""
+        self._since = 0.0
+
+    def receive(self, flags: int = 0) -> bool:
+        """Receive once; False when the parent is gone."""
+        frames = self._reader.receive(self.sock, flags)
+        if frames is None:
+            return False
+        self.frames.extend(frames)
+        return True
+
+    def send(self, data: bytes) -> None:
+        """Send a complete frame."""
+        with self._sending:
+            self.sock.sendall(data)
+
+    def send_json(self, tag: int, value: Any) -> None:
+        """Send a frame with a JSON body; what has no JSON form is sent as its ``repr``."""
+        self.send(frame(tag, msgspec.json.encode(value, enc_hook=repr)))
+
+    def start_clock(self) -> None:
+        """Work begins now: from here counts the busy time that replies report."""
+        self._since = time.perf_counter()
+
+    def flush(self) -> None:
+        """Send the finished replies."""
+        with self._sending:
+            # The main thread may add one meanwhile: take exactly what is there now.
+            answers = self._answers[:]
+            if answers:
+                del self._answers[: len(answers)]
+                now = time.perf_counter()
+                busy, self._since = now - self._since, now
+                self.sock.sendall(pack_answers(answers, int(busy * 1e9)))
+
+
+class Worker:
+    """Executes what comes over the link until told to stop.
+
+    Args:
+        link: To the parent.
+        calls: Executes requests.
+        progress: 8 shared bytes. The number of the task in execution is kept there, so that the
+            parent knows which ones this process has not started, should it die.
+        give_back: Return requests that wait behind a slow call.
+    """
+
+    def __init__(
+        self, link: Link, calls: Calls, progress: memoryview, *, give_back: bool = False
+    ) -> None:
+        self._link = link
+        self._execute = calls.execute
+        self._progress = progress.cast("Q")
+        self._give_back = give_back
+        self._batch: tuple[Iterator[bytes], int] = iter(()), 0
+        """What is left of the batch in execution, and the task number after its last one."""
+        self._busy = False
+        self._helped = False
+        """The helper thread is awake."""
+        self._signals, self._signals_in = socket.socketpair()
+        self._wake, self._wake_in = socket.socketpair()
+        for end in (self._signals, self._signals_in, self._wake, self._wake_in):
+            end.setblocking(False)
+
+    def catch_signals(self) -> None:
+        """Make SIGINT and SIGTERM harmless: the parent decides when this process ends.
+
+        A service manager sends them to all processes of the daemon. SIGTERM asks the parent for
+        a successor, so that ``kill PID`` reloads this worker without losing a request.
+        """
+        # A handler that does nothing: SIG_IGN would be inherited by programs that methods start.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(self._signals_in.fileno(), warn_on_full_buffer=False)
+
+    def run(self) -> None:
+        """Work until STOP, or until the parent is gone."""
+        threading.Thread(target=self._help, name="sbusr-helper", daemon=True).start()
+        link = self._link
+        frames = link.frames
+        signals = self._signals.fileno()
+        poll = select.poll()
+        poll.register(link.sock, select.POLLIN)
+        poll.register(signals, select.POLLIN)
+        while True:
+            with link.inbox:
+                for fd, _ in poll.poll():
+                    if fd == signals:
+                        self._signalled()
+                    elif not link.receive():
+                        return
+            link.start_clock()
+            self._busy = True
+            while frames:
+                with link.inbox:
+                    # The helper may have taken it meanwhile.
+                    tag, body = frames.popleft() if frames else (0, b"")
+                if tag == REQUESTS:
+                    self._work(body)
+                elif tag == STOP:
+                    link.flush()
+                    return
+            link.flush()
+            self._busy = False
+
+    def _work(self, body: bytes) -> None:
+        first, encoding, bodies = unpack_requests(body)
+        if not self._helped and (self._give_back or len(bodies) > 1):
+            self._helped = True
+            self._wake_in.send(b"x")
+        execute, add, progress, clock = (
+            self._execute,
+            self._link.add,
+            self._progress,
+            time.perf_counter,
+        )
+        # Both threads take from this iterator; each request goes to one of them.
+        rest = iter(bodies)
+        self._batch = rest, first + len(bodies)
+        due = clock() + SLICE
+        for number, request in enumerate(rest, first):
+            progress[0] = number
+            title, text = execute(request, encoding)
+            add((number, title, text))
+            if clock() > due:
+                self._link.flush()
+                due = clock() + SLICE
+
+    def _signalled(self) -> None:
+        if signal.SIGTERM in self._signals.recv(4096):
+            self._link.send(frame(RETIRE))
+
+    def _help(self) -> None:
+        """The helper thread: asleep until the main thread has work."""
+        poll = select.poll()
+        poll.register(self._link.sock, 0)  # tells only that the parent is gone
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            self._pause(poll, None)
+            while True:
+                self._watch(poll)
+                # The main thread sets `_busy` before it looks at `_helped`, here it is the other
+                # way round: at least one of the two sees the other.
+                self._helped = False
+                if not self._busy:
+                    break
+                self._helped = True
+
+    def _watch(self, poll: select.poll) -> None:
+        """Come in when a call takes long; return when the main thread has nothing to do."""
+        seen = noticed = 0
+        while self._busy:
+            self._pause(poll, TICK_MS)
+            task = self._progress[0]
+            if task == seen:
+                if self._give_back:
+                    self._return_requests(notice=task != noticed)
+                    noticed = task
+                self._link.flush()
+            seen = task
+
+    def _pause(self, poll: select.poll, timeout: int | None) -> None:
+        """Wait for the time to pass, or for being woken; end the process if the parent is gone."""
+        for fd, _ in poll.poll(timeout):
+            if fd == self._wake.fileno():
+                self._wake.recv(64)
+            else:
+                time.sleep(ORPHAN_GRACE)
+                os._exit(0)
+
+    def _return_requests(self, *, notice: bool) -> None:
+        """Give back all requests that wait behind the call in execution.
+
+        Args:
+            notice: Tell the parent that a call takes long, even if nothing waits behind it.
+        """
+        link = self._link
+        rest, end = self._batch
+        count = len(list(rest))
+        ranges = [(end - count, end)] if count else []
+        if link.inbox.acquire(blocking=False):  # else the main thread is just about to receive
+            try:
+                with contextlib.suppress(BlockingIOError):
+                    link.receive(socket.MSG_DONTWAIT)
+                while link.frames and link.frames[0][0] == REQUESTS:
+                    ranges.append(requests_range(link.frames.popleft()[1]))
+            finally:
+                link.inbox.release()
+        if ranges or notice:
+            link.send(pack_back(ranges))
+
+
+def _set_up_logging(link: Link, config: Config) -> None:
+    class _Queue:
+        @staticmethod
+        def put_nowait(record: logging.LogRecord) -> None:
+            record.processName = config.name
+            link.send_json(LOG, record.__dict__)
+
+    root = logging.getLogger()
+    root.addHandler(QueueHandler(_Queue()))  # type: ignore[arg-type] # all it needs
+    for name, level in config.log_levels.items():
+        logging.getLogger(name or None).setLevel(level)
+
+
+def main(argv: list[str]) -> int:
+    """Run a worker process.
+
+    Args:
+        argv: Descriptor of the socket to the parent; descriptor of the shared progress bytes.
+
+    Returns:
+        Exit code.
+    """
+    descriptors = [int(arg) for arg in argv]
+    for fd in descriptors:
+        os.set_inheritable(fd, False)
+    sock = socket.socket(fileno=descriptors[0])
+    with mmap.mmap(descriptors[1], 8) as shared, memoryview(shared) as progress:
+        link = Link(sock)
+        while not link.frames:
+            if not link.receive():
+                return 0
+        tag, body = link.frames.popleft()
+        assert tag == CONFIG
+        config = msgspec.json.decode(body, type=Config)
+        sys.path[:] = config.path
+        globalvars.prog_args = config.prog_args and Namespace(**config.prog_args)
+        _set_up_logging(link, config)
+        resolver = Resolver(config.methods)
+        calls = Calls(resolver, limit=config.reply_limit, verbose=config.verbose)
+        worker = Worker(link, calls, progress, give_back=config.give_back)
+        worker.catch_signals()
+        try:
+            resolver.load()
+        except BaseException as exc:  # noqa: BLE001 - SystemExit too
+            message = f"{type(exc).__name__}: {exc}"
+            link.send_json(FAILED, {"message": message, "traceback": traceback.format_exc()})
+            return EXIT_IMPORT_FAILED
+        gc.collect()
+        gc.freeze()
+        link.send_json(READY, {"pid": os.getpid()})
+        worker.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
