@@ -78,9 +78,8 @@ SB_API int SmartBusNetCli_SendData(unsigned char local_clientid, unsigned char c
 SB_API int SmartBusNetCli_SendPing(unsigned char local_clientid, int dst_unitid, int dst_clientid,
                                    int dst_clienttype, const void *data, int size);
 SB_API int SmartBusNetCli_RemoteInvokeFlow(unsigned char local_clientid, int server_unitid,
-                                           int ipscindex, const char *projectid,
-                                           const char *flowid, int mode, int timeout,
-                                           const char *in_valuelist);
+                                           int ipscindex, const char *projectid, const char *flowid,
+                                           int mode, int timeout, const char *in_valuelist);
 SB_API int SmartBusNetCli_SendNotify(unsigned char local_clientid, int server_unitid,
                                      int processindex, const char *projectid, const char *title,
                                      int mode, int expires, const char *param);

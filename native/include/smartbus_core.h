@@ -76,14 +76,17 @@ enum sb_event_kind {
                              payload = add_info NUL */
   SB_EV_TRACE = 7,        /* code = 0 information, 1 error; payload = text */
   /* bus */
-  SB_EV_BUS_ASK = 16,     /* registration waits for sb_bus_decide: id = link; code = connect index;
+  SB_EV_BUS_ASK = 16,    /* registration waits for sb_bus_decide: id = link; code = connect index;
                              head = its header;
                              payload = user NUL password NUL add_info NUL version NUL peer NUL */
-  SB_EV_BUS_JOINED = 17,  /* id = link; code = connect index; head[4..6] = type, unit, client;
+  SB_EV_BUS_JOINED = 17, /* id = link; code = connect index; head[4..6] = type, unit, client;
                              payload = peer NUL add_info NUL version NUL */
-  SB_EV_BUS_LEFT = 18,    /* id = link; code = sb_leave_reason; head as JOINED; payload = peer NUL text NUL */
-  SB_EV_BUS_REFUSED = 19, /* id = link; code = ack sent; head as JOINED; payload = peer NUL text NUL */
-  SB_EV_BUS_BAD = 20      /* a link was closed for bad input: id = link; head as JOINED (zero if not registered);
+  SB_EV_BUS_LEFT =
+      18, /* id = link; code = sb_leave_reason; head as JOINED; payload = peer NUL text NUL */
+  SB_EV_BUS_REFUSED =
+      19, /* id = link; code = ack sent; head as JOINED; payload = peer NUL text NUL */
+  SB_EV_BUS_BAD =
+      20 /* a link was closed for bad input: id = link; head as JOINED (zero if not registered);
                              payload = peer NUL text NUL */
 };
 
@@ -198,9 +201,8 @@ SB_API int sb_net_ping(sb_net *net, int client, int dst_unit, int dst_client, in
 SB_API int sb_net_call_flow(sb_net *net, int client, int server_unit, int process,
                             const char *project, const char *flow, int mode, int timeout_ms,
                             const char *params);
-SB_API int sb_net_notify(sb_net *net, int client, int server_unit, int process,
-                         const char *project, const char *title, int mode, int expires,
-                         const char *param);
+SB_API int sb_net_notify(sb_net *net, int client, int server_unit, int process, const char *project,
+                         const char *title, int mode, int expires, const char *param);
 
 /* One notify of a batch, 16 bytes; struct format "<BBHiIi". Its title and text follow each other
  * in the batch's blob, neither with a NUL. */
@@ -222,35 +224,35 @@ SB_API int sb_net_notify_many(sb_net *net, int client, sb_notify_item *items, in
 typedef struct sb_bus sb_bus;
 
 typedef struct sb_bus_options {
-  int32_t unit;            /* own unit, 0..15 */
-  int32_t ask_host;        /* 1: every registration waits for sb_bus_decide */
-  int32_t idle_ms;         /* close a link silent for so long; default 15000 */
-  int32_t stall_ms;        /* close a full link that takes nothing for so long; default 1000 */
-  int32_t slow_ms;         /* close a link that stays full for so long; default 5000 */
-  uint32_t max_frame;      /* largest frame accepted; default 64 MiB */
-  uint32_t high_bytes;     /* a link's queue is full from here on; default 8 MiB */
-  uint32_t high_frames;    /* … or from here on; default 100000 */
-  uint32_t max_links;      /* default 1024 */
+  int32_t unit;         /* own unit, 0..15 */
+  int32_t ask_host;     /* 1: every registration waits for sb_bus_decide */
+  int32_t idle_ms;      /* close a link silent for so long; default 15000 */
+  int32_t stall_ms;     /* close a full link that takes nothing for so long; default 1000 */
+  int32_t slow_ms;      /* close a link that stays full for so long; default 5000 */
+  uint32_t max_frame;   /* largest frame accepted; default 64 MiB */
+  uint32_t high_bytes;  /* a link's queue is full from here on; default 8 MiB */
+  uint32_t high_frames; /* … or from here on; default 100000 */
+  uint32_t max_links;   /* default 1024 */
 } sb_bus_options;
 
 typedef struct sb_bus_stats_t {
-  uint64_t links;          /* connections open now */
-  uint64_t clients;        /* clients registered now */
-  uint64_t accepted;       /* connections ever accepted */
-  uint64_t registered;     /* registrations ever accepted */
-  uint64_t refused;        /* registrations ever refused */
-  uint64_t frames_in;      /* frames of registered clients, heartbeats not counted */
-  uint64_t frames_out;     /* frames delivered to links, broadcast copies counted */
+  uint64_t links;      /* connections open now */
+  uint64_t clients;    /* clients registered now */
+  uint64_t accepted;   /* connections ever accepted */
+  uint64_t registered; /* registrations ever accepted */
+  uint64_t refused;    /* registrations ever refused */
+  uint64_t frames_in;  /* frames of registered clients, heartbeats not counted */
+  uint64_t frames_out; /* frames delivered to links, broadcast copies counted */
   uint64_t bytes_in;
   uint64_t bytes_out;
-  uint64_t undeliverable;  /* frames without a receiver */
-  uint64_t unregistered;   /* frames before registration, ignored */
-  uint64_t forged;         /* frames whose source was not the link's, corrected */
-  uint64_t bad;            /* links closed for bad input */
-  uint64_t slow;           /* links closed for not reading */
-  uint64_t idle;           /* links closed for silence */
+  uint64_t undeliverable; /* frames without a receiver */
+  uint64_t unregistered;  /* frames before registration, ignored */
+  uint64_t forged;        /* frames whose source was not the link's, corrected */
+  uint64_t bad;           /* links closed for bad input */
+  uint64_t slow;          /* links closed for not reading */
+  uint64_t idle;          /* links closed for silence */
   uint64_t heartbeats;
-  uint64_t queued_bytes;   /* waiting to be written now */
+  uint64_t queued_bytes; /* waiting to be written now */
 } sb_bus_stats_t;
 
 typedef struct sb_bus_client {

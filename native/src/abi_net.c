@@ -143,8 +143,7 @@ static void apply_hooks(void) {
                 atomic_load(&hooks.trace_str_error) != NULL;
   sb_net_trace(current->net, traced ? 2 : 0);
   sb_net_listen(current->net, atomic_load(&hooks.flow_ack) != NULL,
-                atomic_load(&hooks.flow_ret) != NULL,
-                atomic_load(&hooks.global_connect) != NULL);
+                atomic_load(&hooks.flow_ret) != NULL, atomic_load(&hooks.global_connect) != NULL);
 }
 
 int SmartBusNetCli_InitEx(unsigned char unitid, const char *params) {
@@ -156,8 +155,7 @@ int SmartBusNetCli_InitEx(unsigned char unitid, const char *params) {
   } else {
     struct life *life = sbi_calloc(1, sizeof *life);
     if (life != NULL) life->net = sb_net_new(unitid, params, 0);
-    if (life != NULL && life->net != NULL &&
-        pthread_create(&life->thread, NULL, run, life) == 0) {
+    if (life != NULL && life->net != NULL && pthread_create(&life->thread, NULL, run, life) == 0) {
       current = life;
       apply_hooks();
     } else {
@@ -194,8 +192,8 @@ void SmartBusNetCli_Release(void) {
 /* ---- callbacks ------------------------------------------------------------- */
 
 /* Set once: a place that is taken keeps what it has. */
-#define SET_ONCE(slot, fn)                                \
-  do {                                                    \
+#define SET_ONCE(slot, fn)                                       \
+  do {                                                           \
     if (atomic_load(&(slot)) == NULL) atomic_store(&(slot), fn); \
   } while (0)
 
@@ -296,8 +294,8 @@ int SmartBusNetCli_SendData(unsigned char local_clientid, unsigned char cmd, uns
 
 int SmartBusNetCli_SendPing(unsigned char local_clientid, int dst_unitid, int dst_clientid,
                             int dst_clienttype, const void *data, int size) {
-  return leave(sb_net_ping(enter(), local_clientid, dst_unitid, dst_clientid, dst_clienttype, data,
-                           size));
+  return leave(
+      sb_net_ping(enter(), local_clientid, dst_unitid, dst_clientid, dst_clienttype, data, size));
 }
 
 int SmartBusNetCli_RemoteInvokeFlow(unsigned char local_clientid, int server_unitid, int ipscindex,
@@ -310,6 +308,6 @@ int SmartBusNetCli_RemoteInvokeFlow(unsigned char local_clientid, int server_uni
 int SmartBusNetCli_SendNotify(unsigned char local_clientid, int server_unitid, int processindex,
                               const char *projectid, const char *title, int mode, int expires,
                               const char *param) {
-  return leave(sb_net_notify(enter(), local_clientid, server_unitid, processindex, projectid,
-                             title, mode, expires, param));
+  return leave(sb_net_notify(enter(), local_clientid, server_unitid, processindex, projectid, title,
+                             mode, expires, param));
 }

@@ -19,10 +19,10 @@
 #include "wire.h"
 
 enum sbi_peer_state {
-  SBI_PEER_NEW,        /* not registered yet */
-  SBI_PEER_ASKED,      /* the host decides */
+  SBI_PEER_NEW,   /* not registered yet */
+  SBI_PEER_ASKED, /* the host decides */
   SBI_PEER_REGISTERED,
-  SBI_PEER_REFUSED,    /* waits for the client to close */
+  SBI_PEER_REFUSED, /* waits for the client to close */
   SBI_PEER_CLOSED
 };
 
@@ -81,7 +81,7 @@ struct sb_bus {
   struct sbi_member *members; /* newest first */
   struct sbi_member **units[256];
   uint32_t last_id;
-  int waiting; /* links that wait for a full one */
+  int waiting;          /* links that wait for a full one */
   int64_t accept_again; /* ms: no descriptors or links left, the listeners rest; 0 = they work */
   sb_bus_stats_t stats;
   bool running, stopping;

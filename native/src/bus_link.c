@@ -198,8 +198,7 @@ void sbi_peer_decide(struct sbi_peer *peer, int code) {
 
 /* The 2018 library beats a thousand times a second (NET-2018.md 2): an answer now and then will
  * do, it is only a sign of life. */
-static void on_heartbeat(struct sbi_peer *peer, const uint8_t *frame,
-                         const struct sbi_head *head) {
+static void on_heartbeat(struct sbi_peer *peer, const uint8_t *frame, const struct sbi_head *head) {
   sb_bus *bus = peer->bus;
   bus->stats.heartbeats++;
   if (bus->loop.now - peer->last_beat_ack < SBI_BEAT_ACK_MS) return;
@@ -222,9 +221,9 @@ static void check_source(struct sbi_peer *peer, const struct sbi_head *head) {
   peer->forged_seen = true;
   sb_event event = {.kind = SB_EV_TRACE, .code = 1, .id = (int32_t)peer->id};
   char text[128];
-  int n = snprintf(text, sizeof text,
-                   "%s: frames of client %u.%u came with another source; corrected", peer->address,
-                   is->unit, is->client);
+  int n =
+      snprintf(text, sizeof text, "%s: frames of client %u.%u came with another source; corrected",
+               peer->address, is->unit, is->client);
   struct sbi_part part = {text, (size_t)n};
   sbi_inbox_offer(peer->bus->inbox, &event, &part, 1);
 }

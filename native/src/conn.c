@@ -60,8 +60,10 @@ int sbi_non_blocking(int fd) {
 
 static int watch(struct sbi_conn *conn) {
   unsigned want = conn->paused ? 0u : SBI_READ;
-  if (conn->connecting) want = SBI_WRITE;
-  else if (conn->out.bytes > 0 && !conn->write_dead) want |= SBI_WRITE;
+  if (conn->connecting)
+    want = SBI_WRITE;
+  else if (conn->out.bytes > 0 && !conn->write_dead)
+    want |= SBI_WRITE;
   return sbi_loop_watch(conn->hub->loop, &conn->watch, want);
 }
 

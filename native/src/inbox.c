@@ -271,8 +271,8 @@ static void on_flow(void *arg, uint8_t kind, unsigned char client, const void *h
   put_waiting(arg, &event, parts, 2);
 }
 
-void sb_on_flow_ack(void *arg, unsigned char client, void *head, const char *project,
-                    int invoke_id, int ack, const char *msg) {
+void sb_on_flow_ack(void *arg, unsigned char client, void *head, const char *project, int invoke_id,
+                    int ack, const char *msg) {
   on_flow(arg, SB_EV_FLOW_ACK, client, head, project, invoke_id, ack, msg);
 }
 

@@ -13,10 +13,8 @@ static struct sbi_link *other(struct sbi_link *link) {
 }
 
 static void put_connected(struct sbi_client *client, int code) {
-  sb_event event = {.kind = SB_EV_CONNECTED,
-                    .client = client->id,
-                    .id = client->access_unit,
-                    .code = code};
+  sb_event event = {
+      .kind = SB_EV_CONNECTED, .client = client->id, .id = client->access_unit, .code = code};
   sbi_inbox_force(client->net->inbox, &event, NULL, 0);
 }
 
@@ -186,8 +184,7 @@ static void on_beat(struct sbi_timer *timer) {
   struct sbi_addr server = {SBI_ANY, SBI_ANY, SBI_TYPE_NODE};
   if (client->access_unit >= 0) server.unit = (uint8_t)client->access_unit;
   uint8_t frame[SBI_HEARTBEAT_MAX];
-  size_t size =
-      sbi_heartbeat_encode(frame, SBI_HEARTBEAT, sbi_client_addr(client), server, &beat);
+  size_t size = sbi_heartbeat_encode(frame, SBI_HEARTBEAT, sbi_client_addr(client), server, &beat);
   uint8_t *place = sbi_conn_reserve(&link->conn, size);
   if (place != NULL) {
     memcpy(place, frame, size);
@@ -306,9 +303,8 @@ static enum sbi_took on_flow_answer(struct sbi_link *link, const uint8_t *frame,
                     .flags = 1};
   memcpy(event.head, frame, SBI_HEAD_SIZE);
   event.client = flow.client; /* the caller's, whichever link it came on */
-  struct sbi_part parts[] = {{flow.project, strlen(flow.project) + 1},
-                             {answer.text, answer.text_size},
-                             {"", 1}};
+  struct sbi_part parts[] = {
+      {flow.project, strlen(flow.project) + 1}, {answer.text, answer.text_size}, {"", 1}};
   if (!sbi_inbox_put(net->inbox, &event, parts, 3)) {
     net->holding = true;
     return SBI_HOLD;

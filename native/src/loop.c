@@ -245,11 +245,9 @@ int sbi_loop_init(struct sbi_loop *loop) {
   int error = sbi_wake_open(&loop->wake_read, &loop->wake_write);
 #ifdef SBI_EPOLL
   if (error == 0 && (loop->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0) error = -errno;
-  if (error == 0 &&
-      (loop->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) < 0)
+  if (error == 0 && (loop->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) < 0)
     error = -errno;
-  if (error == 0)
-    error = epoll_change(loop, EPOLL_CTL_ADD, loop->wake_read, SBI_READ, KEY_WAKE);
+  if (error == 0) error = epoll_change(loop, EPOLL_CTL_ADD, loop->wake_read, SBI_READ, KEY_WAKE);
   if (error == 0) error = epoll_change(loop, EPOLL_CTL_ADD, loop->timer, SBI_READ, KEY_TIMER);
 #endif
   if (error != 0) sbi_loop_close(loop);
@@ -309,8 +307,8 @@ int sbi_loop_prepare(struct sbi_loop *loop, int timeout_ms) {
   for (size_t i = 0; i < loop->slot_count; i++) {
     struct sbi_watch *watch = loop->slots[i].watch;
     if (watch == NULL || watch->want == 0) continue;
-    short events = (short)((watch->want & SBI_READ ? POLLIN : 0) |
-                           (watch->want & SBI_WRITE ? POLLOUT : 0));
+    short events =
+        (short)((watch->want & SBI_READ ? POLLIN : 0) | (watch->want & SBI_WRITE ? POLLOUT : 0));
     loop->polled[n] = (struct pollfd){.fd = watch->fd, .events = events};
     loop->polled_keys[n++] = key_of(loop, (uint32_t)i + 1);
   }

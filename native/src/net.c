@@ -259,8 +259,8 @@ uint64_t sb_net_queued(sb_net *net) {
   for (int i = 0; i < 256; i++) {
     const struct sbi_client *client = net->clients[i];
     if (client != NULL)
-      bytes += client->links[0].conn.out.bytes + client->links[1].conn.out.bytes +
-               client->held.bytes;
+      bytes +=
+          client->links[0].conn.out.bytes + client->links[1].conn.out.bytes + client->held.bytes;
   }
   pthread_mutex_unlock(&net->lock);
   return bytes;
@@ -361,8 +361,8 @@ int sb_net_connect(sb_net *net, int client, int type, const char *master_ip, int
                    const char *info) {
   pthread_mutex_lock(&net->lock);
   net->loop.now = sbi_now_ms(); /* the attempt's time limit counts from here */
-  int result = connect_locked(net, client, type, master_ip, master_port, slave_ip, slave_port,
-                              user, password, info);
+  int result = connect_locked(net, client, type, master_ip, master_port, slave_ip, slave_port, user,
+                              password, info);
   pthread_mutex_unlock(&net->lock);
   return result;
 }
@@ -470,8 +470,8 @@ int sb_net_ping(sb_net *net, int client, int dst_unit, int dst_client, int dst_t
   if (dst_unit == net->unit)
     result = SB_EOWNUNIT;
   else
-    result = send_locked(net, client, SBI_PING, SBI_SYSTEM,
-                         address(dst_unit, dst_client, dst_type), data, size);
+    result = send_locked(net, client, SBI_PING, SBI_SYSTEM, address(dst_unit, dst_client, dst_type),
+                         data, size);
   pthread_mutex_unlock(&net->lock);
   return result;
 }
@@ -583,9 +583,8 @@ static int notify_item(sb_net *net, int client, const sb_notify_item *item, cons
   if (item->server_unit > SBI_MAX_SERVER_UNIT) return SB_EUNIT;
   if (item->title_size == 0 || item->text_size == 0) return SB_EARGUMENT;
   if (item->text_size > SBI_MAX_NOTIFY_TEXT) return SB_ETOOBIG;
-  struct sbi_notify notify = {.expires = item->expires,
-                              .text = text + item->title_size,
-                              .text_size = item->text_size};
+  struct sbi_notify notify = {
+      .expires = item->expires, .text = text + item->title_size, .text_size = item->text_size};
   size_t title = item->title_size;
   if (title >= sizeof notify.title) title = sizeof notify.title - 1;
   memcpy(notify.title, text, title);
