@@ -1,0 +1,134 @@
+"""What `smartbus.net` needs of a NET client library, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .events import Item
+
+#: One notify of a batch: server unit, process index, title, text.
+Notify = tuple[int, int, bytes, bytes]
+#: Queues one packet: cmd, cmd_type, destination unit, client, type, data, its size -> code.
+Sender = Callable[[int, int, int, int, int, bytes, int], int]
+
+
+class NetBackend(Protocol):
+    """A NET client library in use. Codes are those of NET.md 10.1; negative ones are errors.
+
+    Texts are bytes in the encoding of the wire, without a NUL inside. Calls may come from
+    any thread, except that `step` and `drain` belong to one thread at a time.
+    """
+
+    #: "core", "abi" (the core through the vendor's interface) or "vendor".
+    kind: str
+    #: File of the library.
+    path: str
+    #: False: a client id stays taken in the library after `disconnect`.
+    forgets: bool
+
+    def init(self, unit: int, params: str = "") -> int:
+        """Use `unit` (16..47, 0..15 with the core alone); `params` as InitEx."""
+        ...
+
+    def connect(
+        self,
+        client: int,
+        client_type: int,
+        master: tuple[bytes, int],
+        slave: tuple[bytes, int] | None,
+        user: bytes,
+        password: bytes,
+        info: bytes,
+    ) -> int:
+        """Start to connect `client`, and keep it connected; addresses are dotted IPv4."""
+        ...
+
+    def disconnect(self, client: int) -> int:
+        """Close and forget `client`, without an event; see `forgets`."""
+        ...
+
+    def sender(self, client: int) -> Sender:
+        """Return the function that sends packets of `client`."""
+        ...
+
+    def ping(self, client: int, unit: int, dst: int, dst_type: int, data: bytes) -> int:
+        """Send a ping."""
+        ...
+
+    def call_flow(
+        self,
+        client: int,
+        unit: int,
+        process: int,
+        project: bytes,
+        flow: bytes,
+        mode: int,
+        timeout_ms: int,
+        params: bytes,
+    ) -> int:
+        """Start a flow; returns its invoke id."""
+        ...
+
+    def notify(
+        self,
+        client: int,
+        unit: int,
+        process: int,
+        project: bytes,
+        title: bytes,
+        mode: int,
+        expires_ms: int,
+        text: bytes,
+    ) -> int:
+        """Send a notify; returns its invoke id."""
+        ...
+
+    def notify_many(
+        self, client: int, notifies: Sequence[Notify], expires_ms: int
+    ) -> Sequence[int]:
+        """Send many notifies with empty project and mode 0; returns an id or code for each."""
+        ...
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when `step` has work; -1 if there is none."""
+        ...
+
+    def step(self, timeout: float | None) -> int:
+        """Do what is due and wait up to `timeout` seconds for events (None: for ever).
+
+        Returns 0 or the number of events, a negative code when the back end is closed.
+        """
+        ...
+
+    def drain(self) -> list[Item]:
+        """Take all events that wait."""
+        ...
+
+    def wake(self) -> None:
+        """Make a waiting `step` return."""
+        ...
+
+    def cork(self, on: bool) -> None:
+        """Hold this thread's packets back until `flush` or `step`, where the library can."""
+        ...
+
+    def flush(self) -> None:
+        """Send what was held back."""
+        ...
+
+    def queued(self) -> int:
+        """Return how many bytes were accepted and not yet given to the system."""
+        ...
+
+    def trace(self, level: int) -> None:
+        """Report traces as events: 0 none, 1 errors, 2 all."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget the library without touching it: this is a forked child of its process."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection that the library can close, and free what can be freed."""
+        ...

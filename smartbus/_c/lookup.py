@@ -1,0 +1,195 @@
+"""Finding the NET client library, late: when it is first needed, never at import.
+
+The order is: the path that the caller gave, the path in the environment, the system's
+search path under the vendor's name, the core that came with this package, the vendor's
+wheel if it is installed. A path that was *given* is not replaced by something else when
+it fails. The words ``core`` and ``vendor`` name one of the last two.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from smartbus.errors import LibraryNotFoundError
+
+from .abi import NetAbi
+from .core_api import Core
+
+ENVIRONMENT: Final = "SMARTBUS_NETCLI_LIB"
+VENDOR_NAME: Final = "busnetcli"
+VENDOR_WHEEL: Final = "hesong-ipsc-busnetcli"
+CORE_NAME: Final = "smartbus_core"
+
+_SUFFIX: Final = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+_PREFIX: Final = "" if sys.platform == "win32" else "lib"
+
+
+def file_name(name: str) -> str:
+    """Return the platform's file name of library `name`."""
+    return f"{_PREFIX}{name}{_SUFFIX}"
+
+
+class Found(NamedTuple):
+    """A library that was found and loaded."""
+
+    path: str
+    #: Why this one: "lib_path", "environment", "system", "bundled" or "wheel".
+    rule: str
+    #: The library is the core.
+    is_core: bool
+
+
+Attempts = list[tuple[str, str]]
+# What a rule is called, and the files that it names; it may add to the attempts.
+_Rule = tuple[str, Callable[[Attempts], Iterator[str]]]
+
+
+def find(lib_path: str = "", environ: Mapping[str, str] | None = None) -> Found:
+    """Return the first usable NET client library.
+
+    Args:
+        lib_path: A file, a directory that holds the library, ``"core"``, ``"vendor"``, or ""
+            for the default order.
+        environ: Where to look for ``SMARTBUS_NETCLI_LIB``; the process's environment if None.
+
+    Raises:
+        LibraryNotFoundError: No library was usable; it lists what was tried.
+    """
+    attempts: Attempts = []
+    for rule, candidates in _rules(lib_path, os.environ if environ is None else environ):
+        for path in candidates(attempts):
+            found = _try(path, rule, attempts)
+            if found is not None:
+                return found
+    raise LibraryNotFoundError(attempts)
+
+
+def survey(environ: Mapping[str, str] | None = None) -> tuple[list[Found], Attempts]:
+    """Try every rule, not only up to the first success; for ``python -m smartbus info``."""
+    attempts: Attempts = []
+    found: list[Found] = []
+    given = (os.environ if environ is None else environ).get(ENVIRONMENT, "")
+    rules = _explicit(given, f"environment {ENVIRONMENT}", "environment") if given else []
+    for rule, candidates in [*rules, *_DEFAULT_RULES]:
+        for path in candidates(attempts):
+            usable = _try(path, rule, attempts)
+            if usable is not None:
+                found.append(usable)
+                break
+    return found, attempts
+
+
+def load_core() -> Core | None:
+    """Load the bundled core, or return None where there is none that fits."""
+    try:
+        return Core(str(core_path()))
+    except (OSError, AttributeError):
+        return None
+
+
+def core_path() -> Path:
+    """Return where the bundled core belongs, whether it is there or not."""
+    return Path(__file__).with_name(file_name(CORE_NAME))
+
+
+# ---- rules -------------------------------------------------------------------------------
+
+
+def _rules(lib_path: str, environ: Mapping[str, str]) -> list[_Rule]:
+    if lib_path:
+        return _explicit(lib_path, "lib_path", "lib_path")
+    given = environ.get(ENVIRONMENT, "")
+    if given:
+        return _explicit(given, f"environment {ENVIRONMENT}", "environment")
+    return list(_DEFAULT_RULES)
+
+
+def _explicit(value: str, source: str, rule: str) -> list[_Rule]:
+    if value == "core":
+        return [("bundled", _bundled)]
+    if value == "vendor":
+        return [("wheel", _wheel)]
+
+    def given(attempts: Attempts) -> Iterator[str]:
+        path = Path(value)
+        if path.is_dir():
+            names = [file_name(VENDOR_NAME), file_name(CORE_NAME)]
+            there = [str(path / name) for name in names if (path / name).is_file()]
+            if not there:
+                attempts.append((f"{source} {value}", f"directory without {' or '.join(names)}"))
+            yield from there
+        else:
+            yield value
+
+    return [(rule, given)]
+
+
+def _system(attempts: Attempts) -> Iterator[str]:
+    del attempts
+    # The loader searches its own path. ctypes.util.find_library would start a compiler.
+    yield file_name(VENDOR_NAME)
+
+
+def _bundled(attempts: Attempts) -> Iterator[str]:
+    path = core_path()
+    if path.is_file():
+        yield str(path)
+    else:
+        attempts.append((f"bundled core {path}", "no such file (not built for this platform)"))
+
+
+def _wheel(attempts: Attempts) -> Iterator[str]:
+    try:
+        files = importlib.metadata.distribution(VENDOR_WHEEL).files or []
+    except importlib.metadata.PackageNotFoundError:
+        attempts.append((f"vendor's wheel {VENDOR_WHEEL}", "not installed"))
+        return
+    name = file_name(VENDOR_NAME)
+    here = [platform.system().lower(), platform.machine().lower()]
+    fitting = [
+        file
+        for file in files
+        if file.name == name and all(part in str(file).lower().split("/") for part in here)
+    ]
+    if not fitting:
+        attempts.append((f"vendor's wheel {VENDOR_WHEEL}", f"has no {name} for {' '.join(here)}"))
+    for file in fitting:
+        yield str(file.locate())
+
+
+_DEFAULT_RULES: Final[tuple[_Rule, ...]] = (
+    ("system", _system),
+    ("bundled", _bundled),
+    ("wheel", _wheel),
+)
+
+
+def _try(path: str, rule: str, attempts: Attempts) -> Found | None:
+    what = f"{rule} {path}"
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        attempts.append((what, _without(path, str(error))))
+        return None
+    is_core = hasattr(library, "sb_version")
+    try:
+        if is_core:
+            Core(path)
+        else:
+            NetAbi(library)
+    except AttributeError as error:
+        attempts.append((what, str(error)))
+        return None
+    return Found(path, rule, is_core)
+
+
+def _without(path: str, reason: str) -> str:
+    """Return the loader's `reason`, which often starts with the path, without it."""
+    return reason.removeprefix(path).lstrip(": ") or reason
