@@ -1,0 +1,59 @@
+"""The way from a pump to a client's ``event_executor``: bounded, and never raising."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Final
+
+from .log import LOGGER
+
+#: A lane takes no more while this many events or bytes wait in its executor.
+MAX_EVENTS: Final = 65536
+MAX_BYTES: Final = 64 << 20
+
+
+class Lane:
+    """Feeds an executor, but only so far ahead.
+
+    Executors queue without bound. When too much waits, `submit` waits too: the pump stops
+    draining, the inbox fills, the library stops reading, and the sender feels it.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        """Feed `executor`, which stays the caller's to shut down."""
+        self._executor = executor
+        self._changed = threading.Condition()
+        self._events = 0
+        self._bytes = 0
+        self._closed = False
+
+    def submit(self, call: Callable[[], None], events: int, size: int) -> None:
+        """Have the executor run `call`, which stands for `events` events of `size` bytes."""
+        with self._changed:
+            while not self._closed and (self._events >= MAX_EVENTS or self._bytes >= MAX_BYTES):
+                self._changed.wait()
+            if self._closed:
+                return
+            self._events += events
+            self._bytes += size
+        try:
+            future = self._executor.submit(call)
+        except RuntimeError as error:  # it was shut down
+            self._done(events, size)
+            LOGGER.error("%d event(s) lost: %s", events, error)
+        else:
+            future.add_done_callback(lambda _: self._done(events, size))
+
+    def _done(self, events: int, size: int) -> None:
+        with self._changed:
+            self._events -= events
+            self._bytes -= size
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Take nothing more and let a waiting `submit` go."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,70 @@
+"""What goes into the C interface, checked: texts, whole numbers, times."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from smartbus.encoding import encode_text
+from smartbus.errors import ArgumentError
+
+# Longest texts in bytes; the libraries would silently cut what is longer (NET.md 2.1, 7.1, 8).
+MAX_USER: Final = 63
+MAX_PASSWORD: Final = 127
+MAX_INFO: Final = 255
+MAX_ID: Final = 31
+
+_INT_MAX: Final = 0x7FFFFFFF
+
+
+def wire_text(name: str, value: str | bytes, limit: int | None = None) -> bytes:
+    """Return the text `value`, called `name`, as the bytes of a C string.
+
+    Args:
+        name: For error messages.
+        value: Text, which is encoded as GBK, or bytes, which are taken as they are.
+        limit: The longest that fits.
+
+    Raises:
+        ArgumentError: It holds a NUL, cannot be encoded, or is too long.
+        TypeError: It is something else.
+    """
+    if isinstance(value, str):
+        try:
+            raw = encode_text(value)
+        except UnicodeEncodeError as error:
+            raise ArgumentError(-1, f"{name} cannot be encoded: {error}") from error
+    elif isinstance(value, bytes):
+        raw = value
+    else:
+        raise TypeError(f"{name} must be str or bytes, not {type(value).__name__}")
+    if b"\0" in raw:
+        raise ArgumentError(-1, f"{name} holds a NUL character")
+    if limit is not None and len(raw) > limit:
+        raise ArgumentError(-1, f"{name} has {len(raw)} bytes; {limit} fit")
+    return raw
+
+
+def whole(name: str, value: int, low: int = -_INT_MAX - 1, high: int = _INT_MAX) -> int:
+    """Return `value`, called `name`, if it is an ``int`` in `low` … `high`.
+
+    Raises:
+        ArgumentError: It is out of range.
+        TypeError: It is not an ``int``.
+    """
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be int, not {type(value).__name__}")
+    if not low <= value <= high:
+        raise ArgumentError(-1, f"{name} is {value}; it must be in {low}..{high}")
+    return value
+
+
+def milliseconds(name: str, seconds: float) -> int:
+    """Return `seconds`, called `name`, in whole milliseconds.
+
+    Raises:
+        ArgumentError: It is negative, not finite, or beyond 24 days.
+    """
+    if not 0 <= seconds <= _INT_MAX / 1000:
+        raise ArgumentError(-1, f"{name} is {seconds!r} s; it must be in 0..{_INT_MAX // 1000}")
+    # A tiny time is not the same as none.
+    return max(round(seconds * 1000), 1 if seconds > 0 else 0)
