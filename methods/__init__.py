@@ -6,35 +6,36 @@ static method of a public class, can be called from a flow. The ones below are e
 
 import logging
 import time
+from typing import Any, NoReturn
 
 _logger = logging.getLogger(__name__)
 
 
-def add(a, b):
+def add(a: Any, b: Any) -> Any:
     """Add two values."""
     return a + b
 
 
-def echo(txt):
+def echo(txt: Any) -> Any:
     """Return what was received, unchanged."""
     return txt
 
 
-def exception(*args):
+def exception(*args: Any) -> NoReturn:
     """Raise an exception with these arguments."""
-    raise Exception(*args)
+    raise Exception(*args)  # noqa: TRY002 - this is what the example is about
 
 
-def plus(*args):
+def plus(*args: Any) -> Any:
     """Return the sum of all arguments."""
     return sum(args)
 
 
-def sleep(seconds):
-    """Sleep for so many seconds."""
+def sleep(seconds: float) -> None:
+    """Sleep for so many seconds; meanwhile this worker process executes nothing else."""
     time.sleep(seconds)
 
 
-def warnlog(msg):
+def warnlog(msg: str) -> None:
     """Write a warning to the log."""
     _logger.warning("%s", msg)

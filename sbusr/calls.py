@@ -92,7 +92,8 @@ class Calls:
                 request = _read_again(body, encoding)
             except Error as error:
                 _logger.warning("bad request refused: %s (%s)", error, error.data)
-                return error_reply(request_id(body, encoding), error, self._limit)
+                id_ = request_id(body, encoding)
+                return error_reply(None if id_ is msgspec.UNSET else id_, error, self._limit)
         id_ = request.id
         try:
             result = self._call(request.method, request.params)
@@ -180,15 +181,20 @@ def request_id(body: bytes, encoding: str = "utf-8") -> Any:
     waits for a reply under that title.
 
     Returns:
-        The id; ``None`` if there is none to be found (or it is null).
+        The id; ``None`` if there is none to be found (or it is null); ``msgspec.UNSET`` for a
+        notification, which gets no reply.
     """
     text = decode_text(body, encoding)
     try:
         message = msgspec.json.decode(text)
-        id_ = message.get("id") if type(message) is dict else None
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         match = _ID_LIKE.search(text)
-        id_ = (match[1] or int(match[2])) if match else None
+        return (match[1] or int(match[2])) if match else None
+    if type(message) is not dict:
+        return None
+    if "id" not in message and "method" in message:
+        return msgspec.UNSET
+    id_ = message.get("id")
     return id_ if type(id_) in (str, int, float) and id_ != "" else None
 
 

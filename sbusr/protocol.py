@@ -68,7 +68,7 @@ RECEIVE_SIZE = 256 * 1024
 """Bytes that one read takes at most, unless one frame is larger."""
 
 _HEAD = Struct(">BI")
-_REQUESTS = Struct("=QI16s")
+_REQUESTS = Struct("=QI32s")
 _ANSWERS = Struct("=IQ")
 
 
@@ -146,7 +146,7 @@ def pack_requests(first: int, bodies: Sequence[bytes], encoding: str) -> bytes:
     Args:
         first: Task number of the first body; the others follow without a gap.
         bodies: The requests.
-        encoding: Codec to try first on them; at most 16 ASCII characters.
+        encoding: Codec to try first on them; at most 32 ASCII characters.
     """
     lengths = array("I", map(len, bodies)).tobytes()
     blob = b"".join(bodies)

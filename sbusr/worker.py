@@ -116,8 +116,8 @@ class Worker:
     Args:
         link: To the parent.
         calls: Executes requests.
-        progress: 8 shared bytes. The number of the task in execution is kept there, so that the
-            parent knows which ones this process has not started, should it die.
+        progress: A number in shared memory. That of the task in execution is kept there, so that
+            the parent knows which ones this process has not started, should it die.
         give_back: Return requests that wait behind a slow call.
     """
 
@@ -126,13 +126,14 @@ class Worker:
     ) -> None:
         self._link = link
         self._execute = calls.execute
-        self._progress = progress.cast("Q")
+        self._progress = progress
         self._give_back = give_back
         self._batch: tuple[Iterator[bytes], int] = iter(()), 0
         """What is left of the batch in execution, and the task number after its last one."""
         self._busy = False
         self._helped = False
         """The helper thread is awake."""
+        self._done = False
         self._signals, self._signals_in = socket.socketpair()
         self._wake, self._wake_in = socket.socketpair()
         for end in (self._signals, self._signals_in, self._wake, self._wake_in):
@@ -175,6 +176,7 @@ class Worker:
                     self._work(body)
                 elif tag == STOP:
                     link.flush()
+                    self._done = True
                     return
             link.flush()
             self._busy = False
@@ -242,7 +244,9 @@ class Worker:
                 self._wake.recv(64)
             else:
                 time.sleep(ORPHAN_GRACE)
-                os._exit(0)
+                if not self._done:
+                    os._exit(0)
+                poll.unregister(fd)
 
     def _return_requests(self, *, notice: bool) -> None:
         """Give back all requests that wait behind the call in execution.
@@ -271,7 +275,8 @@ def _set_up_logging(link: Link, config: Config) -> None:
         @staticmethod
         def put_nowait(record: logging.LogRecord) -> None:
             record.processName = config.name
-            link.send_json(LOG, record.__dict__)
+            with contextlib.suppress(OSError):  # the parent is gone, or has let go of this one
+                link.send_json(LOG, record.__dict__)
 
     root = logging.getLogger()
     root.addHandler(QueueHandler(_Queue()))  # type: ignore[arg-type] # all it needs
@@ -292,31 +297,33 @@ def main(argv: list[str]) -> int:
     for fd in descriptors:
         os.set_inheritable(fd, False)
     sock = socket.socket(fileno=descriptors[0])
-    with mmap.mmap(descriptors[1], 8) as shared, memoryview(shared) as progress:
-        link = Link(sock)
-        while not link.frames:
-            if not link.receive():
-                return 0
-        tag, body = link.frames.popleft()
-        assert tag == CONFIG
-        config = msgspec.json.decode(body, type=Config)
-        sys.path[:] = config.path
-        globalvars.prog_args = config.prog_args and Namespace(**config.prog_args)
-        _set_up_logging(link, config)
-        resolver = Resolver(config.methods)
-        calls = Calls(resolver, limit=config.reply_limit, verbose=config.verbose)
-        worker = Worker(link, calls, progress, give_back=config.give_back)
-        worker.catch_signals()
-        try:
-            resolver.load()
-        except BaseException as exc:  # noqa: BLE001 - SystemExit too
-            message = f"{type(exc).__name__}: {exc}"
-            link.send_json(FAILED, {"message": message, "traceback": traceback.format_exc()})
-            return EXIT_IMPORT_FAILED
-        gc.collect()
-        gc.freeze()
-        link.send_json(READY, {"pid": os.getpid()})
-        worker.run()
+    progress = memoryview(mmap.mmap(descriptors[1], 8)).cast("Q")
+    link = Link(sock)
+    while not link.frames:
+        if not link.receive():
+            return 0
+    tag, body = link.frames.popleft()
+    assert tag == CONFIG
+    config = msgspec.json.decode(body, type=Config)
+    sys.path[:] = config.path
+    globalvars.prog_args = None if config.prog_args is None else Namespace(**config.prog_args)
+    _set_up_logging(link, config)
+    resolver = Resolver(config.methods)
+    calls = Calls(resolver, limit=config.reply_limit, verbose=config.verbose)
+    worker = Worker(link, calls, progress, give_back=config.give_back)
+    worker.catch_signals()
+    try:
+        resolver.load()
+    except BaseException as exc:  # noqa: BLE001 - SystemExit too
+        message = f"{type(exc).__name__}: {exc}"
+        link.send_json(FAILED, {"message": message, "traceback": traceback.format_exc()})
+        return EXIT_IMPORT_FAILED
+    gc.collect()
+    gc.freeze()
+    link.send_json(READY, {"pid": os.getpid()})
+    worker.run()
+    # What follows (atexit handlers of methods, say) need not keep the parent waiting.
+    sock.shutdown(socket.SHUT_WR)
     return 0
 
 
