@@ -36,7 +36,7 @@ format: $(VENV)/dev.stamp
 	$(MAKE) -C native format CLANG_FORMAT=$(abspath $(BIN)/clang-format)
 
 bench: $(VENV)/dev.stamp core
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python benchmarks/rpc.py $(ARGS)
 
 core:
 	$(MAKE) -C native
