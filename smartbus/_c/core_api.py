@@ -145,6 +145,9 @@ SLOW_FUNCTIONS: Final[dict[str, Signature]] = {
     "net_step": Signature(c_int, (c_void_p, c_int)),
     "bus_listen": Signature(c_int, (c_void_p, c_char_p, c_int)),
     "bus_start": Signature(c_int, (c_void_p,)),
+    "bus_decide": Signature(c_int, (c_void_p, c_uint32, c_int)),
+    "bus_kick": Signature(c_int, (c_void_p, c_uint32)),
+    "bus_stats": Signature(None, (c_void_p, POINTER(BusStats))),
     "bus_clients": Signature(c_int, (c_void_p, POINTER(BusClient), c_int)),
     "bus_free": Signature(None, (c_void_p,)),
 }
@@ -183,9 +186,6 @@ QUICK_FUNCTIONS: Final[dict[str, Signature]] = {
     "net_notify_many": Signature(c_int, (c_void_p, c_int, c_void_p, c_int, c_char_p, c_size_t)),
     "bus_new": Signature(c_void_p, (POINTER(BusOptions),)),
     "bus_inbox": Signature(c_void_p, (c_void_p,)),
-    "bus_decide": Signature(c_int, (c_void_p, c_uint32, c_int)),
-    "bus_kick": Signature(c_int, (c_void_p, c_uint32)),
-    "bus_stats": Signature(None, (c_void_p, POINTER(BusStats))),
     # Once per message or per batch:
     "inbox_drain": Signature(c_int64, _HOT),
     "net_send": Signature(c_int, _HOT),

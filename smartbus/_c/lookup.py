@@ -15,11 +15,11 @@ import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from smartbus.errors import LibraryNotFoundError
 
-from .abi import NetAbi
+from .abi import NET_FUNCTIONS, NET_PREFIX, NetAbi, bind
 from .core_api import Core
 
 ENVIRONMENT: Final = "SMARTBUS_NETCLI_LIB"
@@ -89,9 +89,40 @@ def survey(environ: Mapping[str, str] | None = None) -> tuple[list[Found], Attem
 def load_core() -> Core | None:
     """Load the bundled core, or return None where there is none that fits."""
     try:
-        return Core(str(core_path()))
-    except (OSError, AttributeError):
+        return require_core()
+    except LibraryNotFoundError:
         return None
+
+
+def require_core() -> Core:
+    """Load the bundled core.
+
+    Raises:
+        LibraryNotFoundError: It is missing or does not fit; it says why.
+    """
+    path = core_path()
+    try:
+        return Core(str(path))
+    except (OSError, AttributeError) as error:
+        why = _without(str(path), str(error))
+        raise LibraryNotFoundError([(f"bundled core {path}", f"{why} (was it built?)")]) from None
+
+
+def describe(found: Found) -> dict[str, Any]:
+    """Return what there is to know about a library, as plain values."""
+    bound, missing = bind(ctypes.CDLL(found.path), NET_PREFIX, NET_FUNCTIONS)
+    facts: dict[str, Any] = {
+        "path": found.path,
+        "rule": found.rule,
+        "kind": "core" if found.is_core else "vendor",
+        "bound": [NET_PREFIX + name for name in bound],
+        "missing": [NET_PREFIX + name for name in missing],
+    }
+    if found.is_core:
+        core = Core(found.path)
+        facts["version"] = core.version_text
+        facts["waits_with"] = core.backend().decode("ascii")
+    return facts
 
 
 def core_path() -> Path:

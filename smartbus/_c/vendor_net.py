@@ -15,6 +15,8 @@ What a wrapper can keep away from the vendor's defects (NET-2018.md 8) is kept a
 - addresses are dotted IPv4: anything else would silently mean this machine (3);
 - at most 16 clients (3), and each id once: the library never forgets one;
 - ``Release`` is never called: with connections it ends the process (NET.md 9.1);
+- nor do the library's destructors run at exit: they race with its network thread, and
+  every other process would end with a crash instead of its exit code;
 - traces go nowhere rather than to stdout (NET.md 9.7).
 """
 
@@ -103,6 +105,21 @@ def _sink() -> Any:
     return ctypes.cast(ctypes.CDLL(None).strlen, c_void_p)
 
 
+def _leave_before_destructors() -> None:
+    """End the process, when it exits, before the destructors of libraries loaded so far run.
+
+    C runs what is registered at exit in reverse order, so this goes first; Python has
+    finished by then. ``on_exit`` passes the exit code to ``_exit``.
+    """
+    libc = ctypes.CDLL(None)
+    try:
+        on_exit, flush = libc.on_exit, libc.fcloseall
+    except AttributeError:  # not glibc, for which the vendor's library is made
+        return
+    on_exit(ctypes.cast(libc["_exit"], c_void_p), None)
+    on_exit(ctypes.cast(flush, c_void_p), None)
+
+
 class VendorNet:
     """A `NetBackend` over the vendor's interface; the library keeps its state per process."""
 
@@ -187,6 +204,8 @@ class VendorNet:
             client, client_type, *master, *(slave or (b"", 0)), user, password, info
         )
         if code == 0:
+            if not self._taken and not self._is_core:
+                _leave_before_destructors()
             self._taken.add(client)
         return code
 

@@ -369,8 +369,9 @@ class Client(LoggerMixin):
                 if not self._activated:
                     raise NotConnectedError(-2, f"client {self._client_id} was not activated")
                 if self._refused:
+                    why = error_for(self._failure).message
                     raise error_for(
-                        self._failure, f"{self._servers()} refused client {self._client_id}"
+                        self._failure, f"{self._servers()} refused client {self._client_id}: {why}"
                     )
                 if self._pump.in_handler():
                     raise RuntimeError("wait_connected() would block the events it waits for")
@@ -454,11 +455,15 @@ class Client(LoggerMixin):
             SmartBusError: Another argument is bad.
             TypeError: A number is no ``int``, or `data` is no text and no bytes.
         """
-        # Once for each message: two comparisons check four numbers, `|` their types.
-        if not (
-            0 <= cmd | cmd_type <= 255
-            and -1 <= dst_unit_id | dst_client_id | dst_client_type <= 255
-        ):
+        # Once for each message, so: two comparisons check five numbers, `|` their types.
+        try:
+            usual = (
+                0 <= cmd | cmd_type <= 255
+                and -1 <= dst_unit_id | dst_client_id | dst_client_type <= 255
+            )
+        except TypeError:
+            usual = False
+        if not usual:
             self._check_address(cmd, cmd_type, dst_unit_id, dst_client_id, dst_client_type)
         if type(data) is not bytes:
             data = self._as_bytes(data)

@@ -18,6 +18,7 @@ from smartbus._c import opening
 from smartbus._c.abi import MAX_UNIT, MIN_UNIT
 from smartbus._c.core_api import EV_GLOBAL, EV_TRACE
 from smartbus._c.events import Item, Packets, texts
+from smartbus._c.flood import FloodGate
 from smartbus.encoding import decode_wire_text
 from smartbus.errors import (
     ArgumentError,
@@ -60,6 +61,9 @@ class Runtime:
         self.callback = callback
         self.clients: dict[int, Client] = {}
         self.backend = opening.open_net(lib_path, abi=abi)
+        self._traces = FloodGate(LOGGER)
+        # What the core calls an error is reported by an event or an exception as well.
+        self._error_level = logging.WARNING if self.backend.kind == "vendor" else logging.INFO
         code = self.backend.init(unit_id, params)
         if code < 0:
             self.backend.close()
@@ -103,8 +107,8 @@ class Runtime:
                 client._receive(item)  # noqa: SLF001 - the other half of this class
         elif item.kind == EV_TRACE:
             if item.payload:
-                level = logging.WARNING if item.code else logging.DEBUG
-                LOGGER.log(level, "library: %s", decode_wire_text(item.payload))
+                level = self._error_level if item.code else logging.DEBUG
+                self._traces.log(level, "library: %s", decode_wire_text(item.payload))
         elif self.callback is not None and item.head is not None:
             unit, client_id, client_type, access_unit, status = item.head[:5]
             (info,) = texts(item.payload, 1)

@@ -1,0 +1,39 @@
+"""Log lines of foreign origin: a peer or a library can cause any number of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Final
+
+#: So many lines get through in one second.
+LINES_PER_SECOND: Final = 20
+
+
+class FloodGate:
+    """Logs, but not more than `LINES_PER_SECOND`; what is left out is counted and said."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        """Log to `logger`."""
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._second = 0
+        self._lines = 0
+
+    def log(self, level: int, message: str, *args: object) -> None:
+        """Log a line, or leave it out."""
+        if not self._logger.isEnabledFor(level):
+            return
+        with self._lock:
+            second = int(time.monotonic())
+            suppressed = 0
+            if second != self._second:
+                suppressed = max(self._lines - LINES_PER_SECOND, 0)
+                self._second, self._lines = second, 0
+            self._lines += 1
+            through = self._lines <= LINES_PER_SECOND
+        if suppressed:
+            self._logger.warning("%d more lines like the last ones were left out", suppressed)
+        if through:
+            self._logger.log(level, message, *args)

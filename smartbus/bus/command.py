@@ -1,0 +1,107 @@
+"""``python -m smartbus bus``: run a bus server until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from smartbus.errors import SmartBusError
+
+from .host import Bus
+from .passwords import PasswordFile, PasswordFileError
+
+if TYPE_CHECKING:
+    import argparse
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments to `parser`."""
+    parser.add_argument(
+        "--listen",
+        default="127.0.0.1:8089",
+        metavar="HOST:PORT",
+        help="where to listen; port 0 picks a free one (default %(default)s)",
+    )
+    parser.add_argument(
+        "--unit", type=int, default=0, metavar="N", help="unit of this server, 0 to 15"
+    )
+    parser.add_argument("--users", metavar="FILE", help="only the users in FILE may register")
+    parser.add_argument(
+        "--add-user",
+        metavar="NAME",
+        help="ask for NAME's password (or read it from standard input), put both into the file "
+        "of --users, and end",
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="show who comes and goes; -vv: all"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    try:
+        if args.add_user is not None:
+            return _add_user(args)
+        host, port = _address(args.listen)
+        return _serve(Bus(host, port, args.unit, args.users), args.verbose)
+    except (SmartBusError, PasswordFileError, OSError) as error:
+        print(f"smartbus bus: {_message(error)}", file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
+    except _UsageError as error:
+        print(f"smartbus bus: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE
+
+
+class _UsageError(Exception):
+    """The command line makes no sense."""
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, SmartBusError):
+        return error.message
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 0xFFFF:
+        raise _UsageError(f"--listen {text!r}: expected HOST:PORT, such as 127.0.0.1:8089")
+    return host or "0.0.0.0", int(port)  # noqa: S104 - ":8089" asks for it
+
+
+def _add_user(args: argparse.Namespace) -> int:
+    if args.users is None:
+        raise _UsageError("--add-user needs --users FILE")
+    name: str = args.add_user
+    if sys.stdin.isatty():
+        password = getpass.getpass(f"Password of {name}: ")
+        if getpass.getpass("Again: ") != password:
+            raise _UsageError("the two differ; nothing was changed")
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    new = PasswordFile.add(args.users, name, password)
+    print(f"{name} is {'a new user' if new else 'there with the new password'} in {args.users}")  # noqa: T201
+    return EXIT_OK
+
+
+def _serve(bus: Bus, verbose: int) -> int:
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(message)s")
+    signals = {signal.SIGINT, signal.SIGTERM}
+    # Waiting for blocked signals leaves nothing to race with; threads inherit the mask.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        with bus:
+            print(  # noqa: T201
+                f"SmartBus server, unit {bus.unit_id}, on {bus.address}; Ctrl-C stops it.",
+                flush=True,
+            )
+            signal.sigwait(signals)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return EXIT_OK

@@ -1,0 +1,358 @@
+"""The bus: a SmartBus server inside this process."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+import threading
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Final
+
+from smartbus._c import lookup
+from smartbus._c.abi import MAX_SERVER_UNIT
+from smartbus._c.core_api import (
+    EV_BUS_ASK,
+    EV_BUS_BAD,
+    EV_BUS_JOINED,
+    EV_BUS_LEFT,
+    EV_BUS_REFUSED,
+    EV_TRACE,
+    LEFT_CLOSED,
+    LEFT_REPLACED,
+    LEFT_STOPPED,
+)
+from smartbus._c.core_bus import ClientInfo, CoreBus, Stats
+from smartbus._c.events import Event, texts
+from smartbus._c.flood import FloodGate
+from smartbus.encoding import decode_wire_text
+from smartbus.errors import (
+    AlreadyConnectedError,
+    ArgumentError,
+    ClientNotFoundError,
+    NotInitializedError,
+    UnitIdError,
+    error_for,
+)
+
+from .gate import Decision, Gate, Registration
+from .passwords import PasswordFile
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["Bus"]
+
+_log = logging.getLogger("smartbus.bus")
+
+#: How long closing waits for the housekeeping thread (seconds).
+CLOSE_PATIENCE: Final = 5.0
+
+
+class Bus:
+    """A bus server: routes packets between the clients that connect to it.
+
+    The routing is C and runs in a thread of its own; Python decides who may register and
+    logs, to ``smartbus.bus``, who comes, goes, is refused or sends nonsense::
+
+        with Bus() as bus:
+            client = Client.create(0, 19, bus.host, bus.port)
+
+    Delivery is at most once and in order between any two clients; nothing is stored. A
+    receiver that does not read is cut off, so that it stalls nobody else.
+
+    Args:
+        host: Where to listen: dotted IPv4 or a name; ``"0.0.0.0"`` is everywhere.
+        port: 0 picks a free one, see `port`.
+        unit_id: Unit of this server, 0 to 15.
+        users: Who may register: a `PasswordFile` or its path, a function that gets a
+            `Registration` and returns a code (in a thread; 0 accepts), or None for everybody.
+        idle_timeout: A connection that is silent for so long (seconds) is closed.
+        slow_timeout: A client that is behind for so long (seconds) is cut off.
+        max_frame: Bytes of the largest packet accepted.
+        max_links: So many connections at most; further ones wait to be accepted.
+
+    Raises:
+        UnitIdError: `unit_id` is out of range.
+        ArgumentError: Another argument is.
+        OSError, PasswordFileError: The file of users is unreadable or bad.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        unit_id: int = 0,
+        users: PasswordFile | str | os.PathLike[str] | Decision | None = None,
+        *,
+        idle_timeout: float = 15.0,
+        slow_timeout: float = 5.0,
+        max_frame: int = 64 << 20,
+        max_links: int = 1024,
+    ) -> None:
+        if not 0 <= unit_id <= MAX_SERVER_UNIT:
+            raise UnitIdError(-12, f"unit_id is {unit_id}; servers have 0 to {MAX_SERVER_UNIT}")
+        if not 0 <= port <= 0xFFFF:
+            raise ArgumentError(-1, f"port {port} is not in 0..65535")
+        if not 0.001 <= idle_timeout <= 1e6 or not 0.001 <= slow_timeout <= 1e6:
+            raise ArgumentError(-1, "time-outs must be in 0.001..1000000 s")
+        if not 1 <= max_links <= 1 << 20 or not 8192 <= max_frame <= 0x7FFFFFFF:
+            raise ArgumentError(-1, "max_links must be in 1..1048576, max_frame 8192..2147483647")
+        if isinstance(users, (str, os.PathLike)):
+            users = PasswordFile(users)
+        self._host = host
+        self._port = port
+        self._unit_id = unit_id
+        self._users = users
+        self._options = {
+            "unit": unit_id,
+            "ask_host": int(users is not None),
+            "idle_ms": round(idle_timeout * 1000),
+            "slow_ms": round(slow_timeout * 1000),
+            "max_frame": max_frame,
+            "max_links": max_links,
+        }
+        self._lines = FloodGate(_log)
+        self._bus: CoreBus | None = None
+        self._gate: Gate | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+
+    # ---- life ----------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Listen and serve until `close`; returns this bus.
+
+        Raises:
+            AlreadyConnectedError: It runs.
+            OSError: The address cannot be listened on.
+            LibraryNotFoundError: The core is not there: it was not built.
+        """
+        if self._bus is not None:
+            raise AlreadyConnectedError(-10, "this bus runs already")
+        ip = _resolve(self._host)
+        bus = CoreBus(lookup.require_core(), self._options)
+        try:
+            port = bus.listen(ip, self._port)
+        except BaseException as error:
+            bus.close()
+            if isinstance(error, OSError) and error.errno is not None:
+                raise type(error)(
+                    error.errno, f"cannot listen on {self._host}:{self._port}: {error.strerror}"
+                ) from None
+            raise
+        self._pid = os.getpid()
+        self._bus, self._port = bus, port
+        if self._users is not None:
+            self._gate = Gate(self._users, bus.decide)
+        self._thread = threading.Thread(
+            target=self._keep_house, args=(bus,), name="smartbus-bus", daemon=True
+        )
+        self._thread.start()
+        _running.add(self)
+        _log.info("bus of unit %d listens on %s", self._unit_id, self.address)
+        return self
+
+    def close(self) -> None:
+        """Close every connection and stop. May be called again."""
+        bus, self._bus = self._bus, None
+        if bus is None or os.getpid() != self._pid:  # a forked child leaves it alone
+            return
+        _running.discard(self)
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.close()
+        bus.inbox.close()  # ends the housekeeping thread, which closes the rest
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(CLOSE_PATIENCE)
+        _log.info("bus of unit %d on %s stopped", self._unit_id, self.address)
+
+    def __enter__(self) -> Self:
+        """Start, if not done yet."""
+        return self if self._bus is not None else self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_bus", None) is not None and os.getpid() == self._pid:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
+            self.close()
+
+    # ---- facts ---------------------------------------------------------------------------
+
+    @property
+    def host(self) -> str:
+        """Where it listens, as it was given."""
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """The port; the one that was picked, once it is started."""
+        return self._port
+
+    @property
+    def address(self) -> str:
+        """Host and port, as in ``127.0.0.1:8089``."""
+        return f"{self._host}:{self._port}"
+
+    @property
+    def unit_id(self) -> int:
+        """Unit of this server."""
+        return self._unit_id
+
+    @property
+    def running(self) -> bool:
+        """Whether it is started and not closed."""
+        return self._bus is not None
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "not running"
+        return f"<Bus unit {self._unit_id} on {self.address}: {state}>"
+
+    def stats(self) -> Stats:
+        """Return the counters.
+
+        Raises:
+            NotInitializedError: The bus does not run.
+        """
+        return self._running_bus().stats()
+
+    def clients(self) -> list[ClientInfo]:
+        """Return the clients that are registered.
+
+        Raises:
+            NotInitializedError: The bus does not run.
+        """
+        return self._running_bus().clients()
+
+    def kick(self, unit_id: int, client_id: int) -> None:
+        """Close the connections of a client. It is free to come back, and most do at once.
+
+        Raises:
+            ClientNotFoundError: There is no such client.
+            NotInitializedError: The bus does not run.
+        """
+        bus = self._running_bus()
+        since = None
+        while True:  # once for each of its links
+            mine = [c for c in bus.clients() if (c.unit_id, c.client_id) == (unit_id, client_id)]
+            if since is None and not mine:
+                raise ClientNotFoundError(-9, f"client {client_id} of unit {unit_id} is not here")
+            if not mine or since not in (None, mine[0].since):
+                return  # gone, or here again already
+            since = mine[0].since
+            with contextlib.suppress(ClientNotFoundError):  # it just left by itself
+                bus.kick(mine[0].link)
+
+    def _running_bus(self) -> CoreBus:
+        if self._bus is None:
+            raise NotInitializedError(-14, "the bus does not run")
+        return self._bus
+
+    # ---- housekeeping --------------------------------------------------------------------
+
+    def _keep_house(self, bus: CoreBus) -> None:
+        """Read the bus's inbox until it is closed, then close the bus."""
+        try:
+            while bus.inbox.wait(-1) >= 0:
+                for event in bus.inbox.drain():
+                    if isinstance(event, Event):
+                        self._handle_safely(event)
+        finally:
+            bus.close()
+
+    def _handle_safely(self, event: Event) -> None:
+        try:
+            self._handle(event)
+        except Exception:  # noqa: BLE001 - a log handler may raise anything
+            _log.exception("handling event %d of the bus failed", event.kind)
+
+    def _handle(self, event: Event) -> None:
+        if event.kind == EV_BUS_ASK:
+            self._ask(event)
+        elif event.kind == EV_TRACE:
+            level = logging.WARNING if event.code else logging.DEBUG
+            self._lines.log(level, "%s", decode_wire_text(event.payload))
+        elif event.kind in (EV_BUS_JOINED, EV_BUS_LEFT, EV_BUS_REFUSED, EV_BUS_BAD):
+            peer, text, more = (decode_wire_text(raw) for raw in texts(event.payload, 3))
+            level, message = _describe(event, peer, text, more)
+            self._lines.log(level, "%s", message)
+
+    def _ask(self, event: Event) -> None:
+        user, password, info, version, peer = texts(event.payload, 5)
+        unit, client, client_type = _address(event)
+        registration = Registration(
+            unit,
+            client,
+            client_type,
+            event.id & 0xFFFFFFFF,
+            event.code == 1,
+            decode_wire_text(user),
+            password,
+            decode_wire_text(info),
+            decode_wire_text(version),
+            decode_wire_text(peer),
+        )
+        gate = self._gate
+        if gate is not None and not gate.ask(registration):
+            self._lines.log(
+                logging.WARNING,
+                "too many registrations wait for their password check; %s gets no answer",
+                registration.peer,
+            )
+
+
+def _address(event: Event) -> tuple[int, int, int]:
+    """Return unit, client, type of an event's header: the source of a packet (NET.md 1.1)."""
+    head = event.head or bytes(20)
+    return head[5], head[6], head[4]
+
+
+def _describe(event: Event, peer: str, text: str, more: str) -> tuple[int, str]:
+    unit, client, client_type = _address(event)
+    who = f"client {client} of unit {unit} (type {client_type}) at {peer}"
+    slave = " on its slave link" if event.code == 1 else ""
+    if event.kind == EV_BUS_JOINED:
+        about = (f", info {text!r}" if text else "") + (f", library {more}" if more else "")
+        return logging.INFO, f"{who} joined{slave}{about}"
+    if event.kind == EV_BUS_LEFT:
+        usual = event.code in (LEFT_CLOSED, LEFT_REPLACED, LEFT_STOPPED)
+        return logging.INFO if usual else logging.WARNING, f"{who} left: {text}"
+    if event.kind == EV_BUS_REFUSED:
+        return logging.WARNING, f"{who} was refused: {error_for(event.code)}: {text}"
+    if (unit, client, client_type) == (0, 0, 0):
+        who = f"a connection from {peer}"
+    return logging.WARNING, f"{who} was closed for bad input: {text}"
+
+
+def _resolve(host: str) -> str:
+    """Return `host` as dotted IPv4."""
+    try:
+        return str(ipaddress.IPv4Address(host))
+    except ValueError:
+        return socket.gethostbyname(host)
+
+
+_running: weakref.WeakSet[Bus] = weakref.WeakSet()
+
+
+def _at_exit() -> None:
+    for bus in tuple(_running):
+        warnings.warn(f"{bus!r} was not closed", ResourceWarning, source=bus, stacklevel=2)
+        bus.close()
+
+
+atexit.register(_at_exit)
