@@ -72,9 +72,11 @@ void sbi_outq_rewind(struct sbi_outq *queue) {
     at += (size_t)head.packet_size;
     done++;
   }
+  done -= chunk->forgotten; /* by an earlier link that died */
   queue->bytes -= at - chunk->sent;
   queue->frames -= done;
   chunk->frames -= done;
+  chunk->forgotten += done;
   chunk->sent = at;
   if (chunk->sent == chunk->size) drop_first(queue);
 }

@@ -11,6 +11,7 @@
 struct sbi_chunk {
   struct sbi_chunk *next;
   uint32_t frames;
+  uint32_t forgotten; /* frames before `sent` that are not counted any more */
   size_t room, size, sent;
   uint8_t bytes[];
 };
