@@ -1,0 +1,32 @@
+"""The SmartBus for asyncio, in pure Python: no C library, any event loop.
+
+    async with SmartBusClient("127.0.0.1", 8089, 20, 0, 20) as client:
+        client.send_data(1, 211, 19, 0, -1, b"…")
+        async for packet in client:
+            print(packet.head, packet.data)
+
+- ``client``: `SmartBusClient`.
+- ``link``, ``outbox``, ``packets``, ``flows``: its parts.
+- ``errors``, ``settings``: what it raises, and its bounds and times.
+"""
+
+from __future__ import annotations
+
+from smartbus.wire import Address, FlowCall, Frame, Notify
+
+from .client import Node, SmartBusClient
+from .errors import FlowError, FlowTimeoutError
+from .settings import Limits, Timing
+
+__all__ = [
+    "Address",
+    "FlowCall",
+    "FlowError",
+    "FlowTimeoutError",
+    "Frame",
+    "Limits",
+    "Node",
+    "Notify",
+    "SmartBusClient",
+    "Timing",
+]
