@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -39,7 +39,7 @@ _MESSAGE_LIMIT = 2000
 _NULL_TITLE = b"null"
 """Title of replies to requests without a usable id."""
 
-_NO_KWARGS: dict[str, Any] = {}
+_NO_KWARGS: Mapping[str, Any] = {}
 
 _logger = logging.getLogger(__name__)
 
@@ -106,12 +106,15 @@ class Calls:
     def _call(self, name: str, params: Any) -> Any:
         """Call a method; whatever goes wrong becomes an `Error`."""
         method = self._found.get(name) or self._resolve(name)
+        args: Sequence[Any] = ()
+        kwargs: Mapping[str, Any] = _NO_KWARGS
         if type(params) is list:
-            args, kwargs = params, _NO_KWARGS
+            args = params
             if not method.accepts(len(params)):
                 method.check(args, kwargs)
         else:
-            args, kwargs = (), _NO_KWARGS if params is msgspec.UNSET else params
+            if params is not msgspec.UNSET:
+                kwargs = params
             method.check(args, kwargs)
         try:
             return method.function(*args, **kwargs)

@@ -175,17 +175,18 @@ class Executor:
     def _begin_to_close(self, timeout: float) -> asyncio.Task[None]:
         assert self._loop is not None
         if self._closing is None:
+            self._refusal = Error(code=SHUTTING_DOWN, message="The daemon is shutting down.")
             self._closing = self._loop.create_task(self._close(timeout))
         return self._closing
 
     async def _close(self, timeout: float) -> None:
-        pool = self._running()
-        self._refusal = Error(code=SHUTTING_DOWN, message="The daemon is shutting down.")
+        assert self._pool is not None
+        assert self._refusal is not None
         self._idle.clear()
         if self._open:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), timeout)
-        self.failed(await pool.close(EXIT_GRACE), self._refusal)
+        self.failed(await self._pool.close(EXIT_GRACE), self._refusal)
 
     def _running(self) -> Pool:
         if self._pool is None:

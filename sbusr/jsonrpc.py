@@ -285,4 +285,8 @@ def _usable_id(message: dict[str, Any]) -> str | int | float | None:
 def _json_type(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    return {str: "a string", list: "an array", dict: "an object"}.get(type(value), "a number")
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, (list, dict)):
+        return "an array" if isinstance(value, list) else "an object"
+    return "a number"

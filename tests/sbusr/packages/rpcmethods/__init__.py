@@ -1,0 +1,199 @@
+"""Methods for the tests: what may be called, and a lot that may not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from functools import lru_cache, partial, wraps
+from os import getcwd
+from pathlib import Path
+from typing import Any
+
+from sbusr import globalvars
+from sbusr.jsonrpc import Error
+
+from .deep import inner_function as imported_sibling
+
+__all__ = ["getcwd", "imported_sibling"]
+
+logger = logging.getLogger(__name__)
+imported_builtin = len
+some_partial = partial(print, "no")
+
+
+def add(a: Any, b: Any = 0) -> Any:
+    return a + b
+
+
+def echo(txt: Any) -> Any:
+    return txt
+
+
+def keyword(*, name: str) -> str:
+    return name
+
+
+def anything(*args: Any, **kwargs: Any) -> list[Any]:
+    return [list(args), kwargs]
+
+
+def positional(a: Any, /, b: Any) -> list[Any]:
+    return [a, b]
+
+
+def fail(kind: str, *args: Any) -> None:
+    raise {"ValueError": ValueError, "TypeError": TypeError, "SystemExit": SystemExit}[kind](*args)
+
+
+def wrong_inside(_a: Any) -> None:
+    add()  # type: ignore[call-arg]
+
+
+def own_error() -> None:
+    raise Error(code=4711, message="my own", data={"why": "because"})
+
+
+def unserialisable() -> Any:
+    return object()
+
+
+def bad_text() -> Any:
+    class Bad(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    raise Bad
+
+
+def big(size: int) -> str:
+    return "x" * size
+
+
+def sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def suicide(number: int = signal.SIGKILL) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def leave() -> None:
+    os._exit(7)
+
+
+def log(level: int, message: str) -> None:
+    logger.log(level, "said: %s", message, extra={"thing": object()})
+
+
+def log_exception() -> None:
+    try:
+        raise ValueError("inner")
+    except ValueError:
+        logger.exception("caught")
+
+
+def prog_args() -> Any:
+    return vars(globalvars.prog_args) if globalvars.prog_args else None
+
+
+def append(path: str, text: str) -> None:
+    with Path(path).open("a") as file:
+        file.write(text)
+
+
+def wait_for(path: str, appears: str) -> None:
+    """Write ``path``, then wait for ``appears``."""
+    Path(path).touch()
+    while not Path(appears).exists():
+        time.sleep(0.002)
+
+
+def child_process() -> int:
+    """Leave a program behind that sleeps."""
+    return subprocess.Popen(["sleep", "30"], start_new_session=True).pid
+
+
+def decorate(function: Any) -> Any:
+    @wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return ["decorated", function(*args)]
+
+    return wrapper
+
+
+@decorate
+def decorated(a: Any) -> Any:
+    return a
+
+
+@lru_cache(maxsize=8)
+def cached(a: Any) -> Any:
+    return a
+
+
+def _private() -> str:
+    return "no"
+
+
+class Callable:
+    def __call__(self) -> str:
+        return "no"
+
+
+instance = Callable()
+bound = instance.__call__
+
+
+class Base:
+    @classmethod
+    def inherited(cls) -> str:
+        return cls.__name__
+
+
+class Thing(Base, dict):  # type: ignore[type-arg]
+    attribute = 1
+    foreign = staticmethod(getcwd)
+    foreign_python = staticmethod(wraps)
+
+    @classmethod
+    def klass(cls, a: Any) -> Any:
+        return [cls.__name__, a]
+
+    @staticmethod
+    def static(a: Any = None) -> Any:
+        return a
+
+    def instance_method(self) -> str:
+        return "no"
+
+    @property
+    def prop(self) -> str:
+        return "no"
+
+    @classmethod
+    def _hidden(cls) -> str:
+        return "no"
+
+    class Nested:
+        @staticmethod
+        def static() -> str:
+            return "nested"
+
+
+class _Private:
+    @staticmethod
+    def static() -> str:
+        return "no"
+
+
+def __getattr__(name: str) -> Any:
+    raise AssertionError(f"module attribute {name} was asked for")

@@ -1,0 +1,5 @@
+"""A package in the package."""
+
+
+def inner_function() -> str:
+    return "deep"

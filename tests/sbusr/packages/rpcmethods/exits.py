@@ -1,0 +1,3 @@
+"""A module that wants to end the process."""
+
+raise SystemExit(3)
