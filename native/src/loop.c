@@ -338,9 +338,13 @@ void sbi_loop_wait(struct sbi_loop *loop, int timeout_ms) {
 #else
   int count = loop->ready_count, ready = 0;
   if (poll(loop->polled, (nfds_t)count, timeout_ms) > 0) {
-    for (int i = 0; i < count && ready < SBI_LOOP_EVENTS; i++) {
+    /* One round takes so many; the next begins behind them, so that each has its turn. */
+    int start = loop->polled_from < count ? loop->polled_from : 0;
+    for (int n = 0; n < count && ready < SBI_LOOP_EVENTS; n++) {
+      int i = start + n < count ? start + n : start + n - count;
       short got = loop->polled[i].revents;
       if (got == 0) continue;
+      loop->polled_from = i + 1;
       loop->ready_keys[ready] = loop->polled_keys[i];
       loop->ready_events[ready++] = (got & POLLIN ? SBI_READ : 0u) |
                                     (got & POLLOUT ? SBI_WRITE : 0u) |

@@ -53,6 +53,7 @@ struct sbi_loop {
   struct pollfd *polled;
   uint64_t *polled_keys;
   size_t polled_size;
+  int polled_from;
   bool waiting;
 #endif
 };
