@@ -88,10 +88,10 @@ class ThunkInbox:
         if self._closed or self._full():
             self.lost += 1
             return
-        if not self._events:
-            self._signal()
         self._events.append(event)
         self._bytes += len(event.payload)
+        if len(self._events) == 1:
+            self._signal()
 
     def _signal(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full: it is readable then

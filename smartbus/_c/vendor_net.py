@@ -71,6 +71,11 @@ class EventSource(Protocol):
         """The argument that they need."""
         ...
 
+    @property
+    def lost(self) -> int:
+        """Events that found no place and could not wait."""
+        ...
+
     def take_traces(self) -> None:
         """Have traces land here too."""
         ...
