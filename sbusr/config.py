@@ -1,0 +1,202 @@
+"""Reading the settings: a Python module with the names of the sbusr document.
+
+Everything is checked here, once, so that a mistake is reported when the daemon starts, with the
+place where it is.
+"""
+
+from __future__ import annotations
+
+import codecs
+import copy
+import importlib
+import logging
+import logging.config
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["BusSettings", "ClientSettings", "Settings", "SettingsError", "load", "set_up_logging"]
+
+NAME = "settings"
+"""The module that is read."""
+
+Positive = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the text says which one, and why."""
+
+
+class ClientSettings(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """One member of ``SMARTBUS_CONFIG["clients"]``."""
+
+    local_client_id: Annotated[int, Meta(ge=0, le=255)]
+    local_client_type: Annotated[int, Meta(ge=2, le=255)]
+    master_host: Annotated[str, Meta(min_length=1)]
+    master_port: Port
+    slaver_host: str | None = None
+    slaver_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    author_usr: str | None = None
+    author_pwd: str | int | None = None
+    ext_info: str | None = None
+    encoding: str = "utf-8"
+
+
+class Initialize(msgspec.Struct, forbid_unknown_fields=True):
+    """``SMARTBUS_CONFIG["initialize"]`` for NET."""
+
+    unitid: Annotated[int, Meta(ge=16, le=47)]
+
+
+class BusSettings(msgspec.Struct, forbid_unknown_fields=True):
+    """``SMARTBUS_CONFIG`` for NET."""
+
+    type: Literal["net"]
+    initialize: Initialize
+    clients: Annotated[list[ClientSettings], Meta(min_length=1)]
+
+
+class ExecutorSettings(msgspec.Struct, forbid_unknown_fields=True):
+    """``EXECUTOR_CONFIG``."""
+
+    queue_maxsize: Annotated[int, Meta(ge=0)] = 0
+    pool_processes: Positive | None = None
+    pool_maxtasksperchild: Positive | None = None
+
+
+class Settings(msgspec.Struct):
+    """All settings."""
+
+    executor: ExecutorSettings
+    bus: BusSettings
+    notify_ttl: float
+    """Milliseconds."""
+    flow_ack_timeout: float
+    """Seconds."""
+    web_listen: tuple[int, str]
+    """Port and address."""
+    logging: dict[str, Any]
+
+
+def load(name: str = NAME) -> Settings:
+    """Import and check the settings module.
+
+    Raises:
+        SettingsError: It is missing, does not import, or something in it is wrong.
+    """
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name != name:
+            raise SettingsError(f"{name}.py does not import: {exc}") from exc
+        raise SettingsError(
+            f"there is no {name}.py in the current directory, nor where Python looks for modules"
+        ) from exc
+    except Exception as exc:
+        raise SettingsError(f"{name}.py does not import: {type(exc).__name__}: {exc}") from exc
+    return check(module)
+
+
+def check(module: ModuleType) -> Settings:
+    """Check a settings module.
+
+    Raises:
+        SettingsError: Something in it is wrong.
+    """
+    bus = _value(module, "SMARTBUS_CONFIG")
+    if isinstance(bus, dict) and bus.get("type") == "ipc":
+        raise SettingsError(
+            _where(module, "SMARTBUS_CONFIG")
+            + ': type "ipc" (connection by local socket) is not available yet; use "net"'
+        )
+    settings = Settings(
+        executor=_convert(module, "EXECUTOR_CONFIG", ExecutorSettings),
+        bus=_convert(module, "SMARTBUS_CONFIG", BusSettings),
+        notify_ttl=_convert(module, "SMARTBUS_NOTIFY_TTL", Annotated[float, Meta(gt=0)]),
+        flow_ack_timeout=_convert(module, "FLOW_ACK_TIMEOUT", Annotated[float, Meta(gt=0)]),
+        web_listen=_convert(
+            module, "WEBSERVER_LISTEN", tuple[Annotated[int, Meta(ge=0, le=65535)], str]
+        ),
+        logging=_convert(module, "LOGGING_CONFIG", dict[str, Any]),
+    )
+    ids = set()
+    for number, client in enumerate(settings.bus.clients):
+        place = _where(module, f"SMARTBUS_CONFIG['clients'][{number}]")
+        if client.local_client_id in ids:
+            raise SettingsError(f"{place}: localClientId {client.local_client_id} is there twice")
+        ids.add(client.local_client_id)
+        try:
+            codecs.lookup(client.encoding)
+        except LookupError as exc:
+            raise SettingsError(f"{place}: {exc}") from exc
+    return settings
+
+
+def _where(module: ModuleType, what: str) -> str:
+    return f"{getattr(module, '__file__', None) or module.__name__}: {what}"
+
+
+def _value(module: ModuleType, name: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        raise SettingsError(_where(module, f"{name} is missing")) from None
+
+
+def _convert(module: ModuleType, name: str, kind: Any) -> Any:
+    try:
+        return msgspec.convert(_value(module, name), kind)
+    except msgspec.ValidationError as exc:
+        problem, _, path = str(exc).partition(" - at `$")
+        place = name + path.rstrip("`")
+        raise SettingsError(_where(module, f"{place}: {problem}")) from None
+
+
+def set_up_logging(config: dict[str, Any], *, verbose: bool = False) -> None:
+    """Configure logging as ``LOGGING_CONFIG`` says.
+
+    Directories of log files are made where they are missing. A file that cannot be written is
+    reported on the terminal and left out.
+
+    Args:
+        config: The settings' dictionary; it is not changed.
+        verbose: Show everything, whatever level the settings have.
+
+    Raises:
+        SettingsError: The dictionary is no valid configuration.
+    """
+    config = copy.deepcopy(config)
+    config.setdefault("disable_existing_loggers", False)
+    try:
+        handlers = config.get("handlers", {})
+        unusable = {name for name, handler in handlers.items() if not _is_writable(handler)}
+        for name in unusable:
+            del handlers[name]
+        for user in (config.get("root", {}), *config.get("loggers", {}).values()):
+            user["handlers"] = [name for name in user.get("handlers", ()) if name not in unusable]
+            if verbose:
+                user["level"] = "DEBUG"
+        logging.config.dictConfig(config)
+    except (ValueError, TypeError, AttributeError, ImportError) as exc:
+        reason = f"{exc}: {exc.__cause__}" if exc.__cause__ else str(exc)
+        raise SettingsError(f"LOGGING_CONFIG: {reason}") from exc
+
+
+def _is_writable(handler: dict[str, Any]) -> bool:
+    """Whether a handler can write its file, if it has one."""
+    filename = handler.get("filename")
+    if filename is None:
+        return True
+    path = Path(filename)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            return True
+    except OSError as exc:
+        sys.stderr.write(f"sbusr: cannot write the log file {path}: {exc.strerror}\n")
+        return False

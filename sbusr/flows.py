@@ -1,0 +1,241 @@
+"""Starting flows: pick an IPSC process, send the call, wait for its acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from smartbus.errors import SmartBusError, TooLargeError
+
+__all__ = [
+    "STARTED",
+    "TIMED_OUT",
+    "AckTable",
+    "FlowAckTimeoutError",
+    "FlowCall",
+    "FlowError",
+    "FlowInvokeAck",
+    "FlowLauncher",
+    "FlowRefusedError",
+    "NoIpscError",
+    "ParamsTooLargeError",
+    "Started",
+    "UnknownIpscError",
+]
+
+STARTED = 1
+"""Status code of a positive acknowledgement (NET.md 7.2)."""
+TIMED_OUT = -25
+"""Status code that the client library gives when no acknowledgement came (NET.md 7.4)."""
+
+_NO_RETURN = 1
+"""Flow call mode: no result of the flow is wanted (NET.md 7.1)."""
+
+
+class FlowError(Exception):
+    """A flow could not be started."""
+
+
+class NoIpscError(FlowError):
+    """No IPSC process is on the bus, or the bus cannot be reached."""
+
+
+class UnknownIpscError(FlowError):
+    """The IPSC process that was asked for is not on the bus."""
+
+
+class ParamsTooLargeError(FlowError):
+    """The parameters do not fit into a flow call."""
+
+
+class FlowAckTimeoutError(FlowError):
+    """IPSC did not acknowledge in time; the flow may have started or not."""
+
+
+class FlowRefusedError(FlowError):
+    """IPSC refused to start the flow.
+
+    Attributes:
+        ack: IPSC's code.
+        msg: IPSC's message.
+    """
+
+    def __init__(self, ack: int, msg: str) -> None:
+        super().__init__(f"IPSC refused: code {ack}" + (f", {msg}" if msg else ""))
+        self.ack = ack
+        self.msg = msg
+
+
+class FlowInvokeAck:
+    """The acknowledgement of a flow call (seed: "webhandlers module").
+
+    Args:
+        packinfo: The packet's head, or None.
+        project: Project id.
+        invokeid: What ``launch_flow`` returned.
+        ack: 1 when the flow has started, else IPSC's error code, or -25 for a time-out.
+        msg: IPSC's message.
+    """
+
+    def __init__(self, packinfo: Any, project: str, invokeid: int, ack: int, msg: str) -> None:
+        self.packinfo = packinfo
+        self.project = project
+        self.invokeid = invokeid
+        self.ack = ack
+        self.msg = msg
+
+    def __repr__(self) -> str:
+        return (
+            f"<FlowInvokeAck project={self.project!r} invokeid={self.invokeid} "
+            f"ack={self.ack} msg={self.msg!r}>"
+        )
+
+
+class AckTable:
+    """Who waits for which acknowledgement. Used in one event loop's thread."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, asyncio.Future[FlowInvokeAck]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def set(self, ack: FlowInvokeAck) -> bool:
+        """Wake who waits for it; False if nobody does (any more)."""
+        future = self._waiting.get(ack.invokeid)
+        if future is None or future.done():
+            return False
+        future.set_result(ack)
+        return True
+
+    def close(self, why: str) -> None:
+        """End all waiting: ``wait`` raises `NoIpscError`."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(NoIpscError(why))
+
+    async def wait(self, invoke_id: int, timeout: float) -> FlowInvokeAck:
+        """Wait for the acknowledgement of a call.
+
+        To be called before the event loop can handle that acknowledgement: right after sending.
+
+        Raises:
+            asyncio.TimeoutError: It did not come within ``timeout`` seconds.
+            NoIpscError: The table was closed.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[invoke_id] = future
+        try:
+            return await asyncio.wait_for(future, timeout)
+        finally:
+            del self._waiting[invoke_id]
+
+
+class FlowCall(NamedTuple):
+    """A flow to be started."""
+
+    project: str
+    flow: str
+    params: list[Any]
+    server: int | None = None
+    """Unit of the IPSC server; None for any."""
+    process: int | None = None
+    """Index (client id) of the IPSC process; None for any."""
+
+
+class Started(NamedTuple):
+    """Where a flow was started."""
+
+    server: int
+    process: int
+    invoke_id: int
+    msg: str
+
+
+class FlowLauncher:
+    """Starts flows through the bus clients of the daemon.
+
+    Args:
+        clients: Returns the clients; the first connected one is used.
+        ipsc_set: The IPSC processes on the bus: ``(unit id, client id)``.
+        acks: Where the clients' ``on_flow_ack`` puts acknowledgements.
+        ack_timeout: Seconds to wait for one (``FLOW_ACK_TIMEOUT``).
+    """
+
+    def __init__(
+        self,
+        clients: Callable[[], list[Any]],
+        ipsc_set: Collection[tuple[int, int]],
+        acks: AckTable,
+        ack_timeout: float,
+    ) -> None:
+        self._clients = clients
+        self._ipsc_set = ipsc_set
+        self._acks = acks
+        self._ack_timeout = ack_timeout
+
+    async def launch(self, call: FlowCall) -> Started:
+        """Start a flow and wait until IPSC acknowledges.
+
+        Raises:
+            NoIpscError: There is no IPSC process.
+            UnknownIpscError: Not the one asked for.
+            ParamsTooLargeError: Its parameters are too large.
+            FlowRefusedError: IPSC says no.
+            FlowAckTimeoutError: IPSC says nothing.
+        """
+        server, process = self.choose(call.server, call.process)
+        client = next((client for client in self._clients() if client.connected), None)
+        if client is None:
+            raise NoIpscError("not connected to the bus")
+        try:
+            invoke_id = client.launch_flow(
+                server,
+                process,
+                call.project,
+                call.flow,
+                _NO_RETURN,
+                self._ack_timeout,
+                call.params,
+            )
+        except TooLargeError as exc:
+            raise ParamsTooLargeError(f"params are too large: {exc}") from exc
+        except SmartBusError as exc:
+            raise NoIpscError(f"the flow call could not be sent: {exc}") from exc
+        try:
+            ack = await self._acks.wait(invoke_id, self._ack_timeout)
+        except asyncio.TimeoutError:
+            ack = None
+        if ack is None or ack.ack == TIMED_OUT:
+            raise FlowAckTimeoutError(
+                f"process {process} of IPSC server {server} did not acknowledge in time"
+            )
+        if ack.ack != STARTED:
+            raise FlowRefusedError(ack.ack, ack.msg)
+        return Started(server, process, invoke_id, ack.msg)
+
+    def choose(self, server: int | None, process: int | None) -> tuple[int, int]:
+        """Pick at random one of the IPSC processes that match.
+
+        Raises:
+            NoIpscError: There are none at all.
+            UnknownIpscError: None matches.
+        """
+        if not self._ipsc_set:
+            raise NoIpscError("no IPSC process is on the bus")
+        matching = [
+            (unit, index)
+            for unit, index in self._ipsc_set
+            if server in (None, unit) and process in (None, index)
+        ]
+        if not matching:
+            wanted = " ".join(
+                f"{name} {value}"
+                for name, value in (("server", server), ("process", process))
+                if value is not None
+            )
+            known = ", ".join(f"{unit}/{index}" for unit, index in sorted(self._ipsc_set))
+            raise UnknownIpscError(f"no IPSC with {wanted} is on the bus; there are {known}")
+        return secrets.choice(matching)

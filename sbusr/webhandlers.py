@@ -1,0 +1,249 @@
+"""The HTTP interface: ``POST /api/flow`` starts a flow, ``GET /sys/reset`` reloads the methods.
+
+Every answer is a JSON object; those about errors are ``{"error": {"status": …, "message": …}}``
+with more members where there is more to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import tornado.web
+
+from smartbus.encoding import encode_text
+
+from .executor import Executor, ResetError
+from .flows import (
+    AckTable,
+    FlowAckTimeoutError,
+    FlowCall,
+    FlowError,
+    FlowInvokeAck,
+    FlowLauncher,
+    FlowRefusedError,
+    NoIpscError,
+    ParamsTooLargeError,
+    Started,
+    UnknownIpscError,
+)
+
+__all__ = [
+    "FlowHandler",
+    "FlowInvokeAck",
+    "JsonHandler",
+    "RequestError",
+    "ResetHandler",
+    "make_app",
+]
+
+_ID_LIMIT = 31
+"""Longest project or flow id, in bytes as GBK (NET.md 7.1)."""
+
+_logger = logging.getLogger(__name__)
+
+
+class RequestError(tornado.web.HTTPError):
+    """An HTTP error with something to say to the caller.
+
+    Args:
+        status: HTTP status.
+        message: What is wrong.
+        details: More members of the error object.
+    """
+
+    def __init__(self, status: int, message: str, **details: Any) -> None:
+        super().__init__(status, "%s", message)
+        self.error = {"status": status, "message": message, **details}
+
+
+class JsonHandler(tornado.web.RequestHandler):
+    """Answers in JSON, whatever happens."""
+
+    def set_default_headers(self) -> None:
+        """What every answer has."""
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.clear_header("Server")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer an error."""
+        exc = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(exc, RequestError):
+            error = exc.error
+        else:
+            try:
+                message = HTTPStatus(status_code).phrase
+            except ValueError:
+                message = "error"
+            if status_code == HTTPStatus.NOT_FOUND:
+                message = f"nothing is at {self.request.path}"
+            elif status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                message = f"{self.request.method} is not possible at {self.request.path}"
+            error = {"status": status_code, "message": message}
+        self.finish(json.dumps({"error": error}) + "\n")
+
+    def answer(self, value: dict[str, Any]) -> None:
+        """Answer 200."""
+        self.finish(json.dumps(value) + "\n")
+
+
+class NotFoundHandler(JsonHandler):
+    """Everything that is nowhere."""
+
+    def prepare(self) -> None:
+        """Answer 404, to any method."""
+        raise tornado.web.HTTPError(HTTPStatus.NOT_FOUND)
+
+
+class FlowHandler(JsonHandler):
+    """``POST /api/flow``: start a flow, wait for IPSC's acknowledgement."""
+
+    acks: ClassVar[AckTable] = AckTable()
+    """The calls that wait for their acknowledgement."""
+
+    _launch: asyncio.Task[Started] | None = None
+
+    @classmethod
+    def set_flow_ack(cls, ack: FlowInvokeAck) -> None:
+        """Hand over an acknowledgement that came from the bus."""
+        if not cls.acks.set(ack):
+            _logger.debug("nobody waits for %r", ack)
+
+    async def post(self) -> None:
+        """Start the flow that the body describes.
+
+        The body is a JSON object with ``project`` and ``flow``, and optionally ``params`` (a list),
+        ``server`` (unit id) and ``process`` (process index) of the IPSC; without them one of the
+        matching IPSC processes is taken at random.
+
+        Answers 200 when the flow has started; 400 for a bad body, 404 for an unknown server or
+        process, 502 when IPSC refuses (with its ``code``), 503 when there is no IPSC, 504 when it
+        does not acknowledge within ``FLOW_ACK_TIMEOUT`` seconds.
+        """
+        launcher: FlowLauncher = self.settings["launcher"]
+        call = parse_flow_call(self.request.body)
+        self._launch = asyncio.ensure_future(launcher.launch(call))
+        try:
+            await asyncio.wait([self._launch])
+            if self._launch.cancelled():  # nobody is there any more to be answered
+                return
+            started = self._launch.result()
+        except FlowRefusedError as exc:
+            raise RequestError(502, str(exc), code=exc.ack, msg=exc.msg) from exc
+        except FlowError as exc:
+            details = {"field": "params"} if isinstance(exc, ParamsTooLargeError) else {}
+            raise RequestError(_STATUS[type(exc)], str(exc), **details) from exc
+        self.answer(
+            {
+                "server": started.server,
+                "process": started.process,
+                "project": call.project,
+                "flow": call.flow,
+                "invokeid": started.invoke_id,
+                "ack": 1,
+                "msg": started.msg,
+            }
+        )
+
+    def on_connection_close(self) -> None:
+        """The caller went away: stop waiting for the acknowledgement."""
+        super().on_connection_close()
+        if self._launch is not None:
+            self._launch.cancel()
+
+
+_STATUS: dict[type[FlowError], int] = {
+    NoIpscError: 503,
+    UnknownIpscError: 404,
+    ParamsTooLargeError: 400,
+    FlowAckTimeoutError: 504,
+}
+
+
+class ResetHandler(JsonHandler):
+    """``GET /sys/reset``: replace the worker processes, so that methods are loaded anew."""
+
+    async def get(self) -> None:
+        """Answer 200 when all workers are new, 409 when the new code does not start."""
+        executor: Executor = self.settings["executor"]
+        try:
+            workers = await executor.reset()
+        except ResetError as exc:
+            raise RequestError(
+                409,
+                f"the new workers do not start, the old ones go on: {exc}",
+                traceback=exc.traceback,
+            ) from exc
+        self.answer({"workers": workers})
+
+
+def parse_flow_call(body: bytes) -> FlowCall:
+    """Read the body of ``POST /api/flow``.
+
+    Raises:
+        RequestError: (400) What is wrong, and in which field.
+    """
+    try:
+        fields = json.loads(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as exc:
+        raise RequestError(400, f"the body is not UTF-8: {exc}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise RequestError(400, f"the body is not JSON: {exc}") from exc
+    if not isinstance(fields, dict):
+        raise RequestError(400, "the body must be a JSON object")
+    for name in fields:
+        if name not in FlowCall._fields:
+            known = ", ".join(FlowCall._fields)
+            raise RequestError(400, f"unknown field {name!r}; there are {known}", field=name)
+    params = fields.get("params")
+    if not isinstance(params, (list, type(None))):
+        raise _bad("params", "must be a list")
+    return FlowCall(
+        project=_identifier(fields, "project"),
+        flow=_identifier(fields, "flow"),
+        params=params or [],
+        server=_number(fields, "server", 15),
+        process=_number(fields, "process", 255),
+    )
+
+
+def _identifier(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if value is None:
+        raise _bad(name, "is missing")
+    if not isinstance(value, str):
+        raise _bad(name, "must be a string")
+    try:
+        size = len(encode_text(value))
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size <= _ID_LIMIT or "\0" in value:
+        raise _bad(name, f"must be a text of 1 to {_ID_LIMIT} bytes (as GBK)")
+    return value
+
+
+def _number(fields: dict[str, Any], name: str, highest: int) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value <= highest:
+        raise _bad(name, f"must be an integer from 0 to {highest}")
+    return value
+
+
+def _bad(name: str, problem: str) -> RequestError:
+    return RequestError(400, f"{name} {problem}", field=name)
+
+
+def make_app(executor: Executor, launcher: FlowLauncher) -> tornado.web.Application:
+    """The HTTP application."""
+    return tornado.web.Application(
+        [(r"/api/flow", FlowHandler), (r"/sys/reset", ResetHandler)],
+        default_handler_class=NotFoundHandler,
+        executor=executor,
+        launcher=launcher,
+    )

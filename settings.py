@@ -1,0 +1,95 @@
+"""Settings of the sbusr daemon. Names and structure are those of the sbusr documentation."""
+
+EXECUTOR_CONFIG = {
+    # Requests that may wait or be in execution; more are answered "server busy". 0: no limit.
+    "queue_maxsize": 1000,
+    # Worker processes. None: as many as there are processors.
+    "pool_processes": 1,
+    # Requests after which a worker process is replaced by a new one. None: never.
+    "pool_maxtasksperchild": 1000,
+}
+
+# Seconds that POST /api/flow waits for IPSC to acknowledge that the flow has started.
+FLOW_ACK_TIMEOUT = 15
+
+# See https://docs.python.org/3/library/logging.config.html#configuration-dictionary-schema
+# Directories are made when needed; relative ones are in the current directory.
+LOGGING_CONFIG = {
+    "version": 1,
+    "formatters": {
+        "normal": {
+            "format": (
+                "%(asctime)s <%(processName)-10s,%(threadName)-10s> "
+                "%(levelname)-8s %(name)s - %(message)s"
+            ),
+        },
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "formatter": "normal",
+        },
+        "consoleErr": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stderr",
+            "level": "ERROR",
+            "formatter": "normal",
+        },
+        "file": {
+            "class": "logging.handlers.RotatingFileHandler",
+            "filename": "logs/log",
+            "maxBytes": 10485760,
+            "backupCount": 1000,
+            "level": "DEBUG",
+            "formatter": "normal",
+        },
+        "fileErr": {
+            "class": "logging.handlers.RotatingFileHandler",
+            "filename": "logs/err",
+            "maxBytes": 10485760,
+            "backupCount": 1000,
+            "level": "ERROR",
+            "formatter": "normal",
+        },
+        "smartbusFile": {
+            "class": "logging.handlers.RotatingFileHandler",
+            "filename": "logs/smartbus",
+            "maxBytes": 10485760,
+            "backupCount": 1000,
+            "formatter": "normal",
+        },
+    },
+    "loggers": {
+        "smartbus.ipcclient.client.Client": {"level": "INFO", "handlers": ["smartbusFile"]},
+        "smartbus.netclient.client.Client": {"level": "INFO", "handlers": ["smartbusFile"]},
+    },
+    "root": {"level": "INFO", "handlers": ["console", "file", "fileErr"]},
+}
+
+# The bus. This address is where "sbusr_run.py --embedded" starts a bus of its own.
+SMARTBUS_CONFIG = {
+    "type": "net",
+    "initialize": {"unitid": 19},
+    "clients": [
+        {
+            "localClientId": 0,
+            "localClientType": 19,
+            "masterHost": "127.0.0.1",
+            "masterPort": 8089,
+            "slaverHost": None,
+            "slaverPort": 0,
+            "authorUsr": None,
+            "authorPwd": None,
+            "extInfo": None,
+            # Tried first on what flows send; UTF-8 and GB18030 come after it.
+            "encoding": "utf-8",
+        },
+    ],
+}
+
+# Milliseconds that a reply stays valid for the flow that waits for it.
+SMARTBUS_NOTIFY_TTL = 10000
+
+# (port, address) of the HTTP server. An empty address listens everywhere: mind who can reach it.
+WEBSERVER_LISTEN = (8080, "127.0.0.1")
