@@ -174,6 +174,15 @@ class SmartBusClient(FlowCaller):
         """
         await self._connection.wait_up(timeout)
 
+    async def wait_ended(self) -> None:
+        """Wait until the client is closed, or ended by itself because a server refused it.
+
+        Raises:
+            SmartBusError: A server refused for good; the class tells why.
+            NotInitializedError: The client is not started.
+        """
+        await self._connection.wait_ended()
+
     async def close(self) -> None:
         """Send what waits (for up to `Timing.linger`), disconnect, end.
 

@@ -109,16 +109,21 @@ class Connection:
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         while not self.up:
-            if self.refusal is not None:
-                raise error_for(self.refusal.code, self.refusal.message)
+            self._raise_refusal()
             if self._closing or self._task is None:
                 raise NotInitializedError(-14, "the client is not running")
             left = None if until is None else until - loop.time()
             if left is not None and left <= 0:
                 raise SmartBusTimeoutError(-25, f"not connected within {timeout:g} s")
-            change = loop.create_future()
-            self._changed.append(change)
-            await asyncio.wait({change}, timeout=left)
+            await self._change(left)
+
+    async def wait_ended(self) -> None:
+        """Wait for the end; see `SmartBusClient.wait_ended`."""
+        if self._task is None:
+            raise NotInitializedError(-14, "the client is not running")
+        while not self._closing:
+            self._raise_refusal()
+            await self._change(None)
 
     async def close(self) -> None:
         """Let what waits leave, disconnect, end; repeatable."""
@@ -241,6 +246,20 @@ class Connection:
             self._set_up(up=False)
         self._owner.connection_failed(code)
         return self.refusal is not None
+
+    def _raise_refusal(self) -> None:
+        if self.refusal is not None:
+            raise error_for(self.refusal.code, self.refusal.message)
+
+    async def _change(self, timeout: float | None) -> None:
+        """Wait for a change of state."""
+        change = asyncio.get_running_loop().create_future()
+        self._changed.append(change)
+        try:
+            await asyncio.wait({change}, timeout=timeout)
+        finally:
+            if change in self._changed:
+                self._changed.remove(change)
 
     def _set_up(self, *, up: bool) -> None:
         """Set the state and wake who waits for it."""

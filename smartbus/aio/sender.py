@@ -90,11 +90,21 @@ class Sender:
             SmartBusError: As `check_send`.
         """
         raw = data if type(data) is bytes else self._bytes_of(data)
-        self.check_send(cmd_type, dst_unit_id, len(raw))
-        if not 0 <= cmd <= 255:
-            raise ArgumentError(-1, f"command {cmd} is not in 0..255")
-        dst = Address(dst_unit_id, dst_client_id, dst_client_type)
-        self._connection.outbox.push(encode_frame(self.address, dst, cmd, cmd_type, raw))
+        address = self.address
+        connection = self._connection
+        # Most packets are in order: one look at all conditions; check_send tells which one failed.
+        if (
+            not connection.up
+            or len(raw) > MAX_DATA
+            or not (0 < cmd_type <= 255 and 0 <= cmd <= 255)
+            or dst_unit_id > MAX_UNIT
+            or dst_unit_id == address[0]
+        ):
+            self.check_send(cmd_type, dst_unit_id, len(raw))
+            if not 0 <= cmd <= 255:
+                raise ArgumentError(-1, f"command {cmd} is not in 0..255")
+        dst = (dst_unit_id, dst_client_id, dst_client_type)
+        connection.outbox.push(encode_frame(address, dst, cmd, cmd_type, raw))
 
     def ping(
         self, dst_unit_id: int, dst_client_id: int, dst_client_type: int, data: Data = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,7 @@ __all__ = [
     "CmdType",
     "Frame",
     "ProtocolError",
+    "Triple",
     "check_sizes",
     "cstring",
     "decode_frame",
@@ -50,6 +52,7 @@ IPSC: Final = 2
 PADS: Final = (b"", b"\0", b"\0\0", b"\0\0\0")
 
 _HEADER: Final = Struct("<H8BHii")
+_pack = _HEADER.pack  # a global lookup less for each frame
 
 
 class ProtocolError(SmartBusError, ValueError):
@@ -99,6 +102,10 @@ class Address(NamedTuple):
     client_type: int
 
 
+#: What encoding takes for an address; building a named tuple for each frame costs time.
+Triple = tuple[int, int, int]
+
+
 class Frame(NamedTuple):
     """A received frame: its raw header and its data, without padding."""
 
@@ -138,7 +145,7 @@ def padding(data_size: int, cmd_type: int) -> int:
     return data_size % 4 if cmd_type else 0
 
 
-def pack_header(src: Address, dst: Address, cmd: int, cmd_type: int, data_size: int) -> bytes:
+def pack_header(src: Triple, dst: Triple, cmd: int, cmd_type: int, data_size: int) -> bytes:
     """Return the header of a frame with `data_size` data bytes.
 
     Of every number in the addresses the low 8 bits travel.
@@ -146,31 +153,35 @@ def pack_header(src: Address, dst: Address, cmd: int, cmd_type: int, data_size: 
     Raises:
         ValueError: `cmd` or `cmd_type` is not in 0..255, or `data_size` not in 0..`MAX_DATA`.
     """
-    if not (0 <= cmd <= 255 and 0 <= cmd_type <= 255):
-        raise ValueError(f"cmd and cmd_type must be in 0..255, not {cmd} and {cmd_type}")
     if not 0 <= data_size <= MAX_DATA:
         raise ValueError(f"a frame takes 0..{MAX_DATA} data bytes, not {data_size}")
-    return _HEADER.pack(
-        MAGIC,
-        cmd,
-        cmd_type,
-        src[2] & 255,
-        src[0] & 255,
-        src[1] & 255,
-        dst[2] & 255,
-        dst[0] & 255,
-        dst[1] & 255,
-        0,
-        HEADER_SIZE + data_size + padding(data_size, cmd_type),
-        data_size,
-    )
+    unit, client, kind = src
+    dst_unit, dst_client, dst_kind = dst
+    try:
+        return _pack(
+            MAGIC,
+            cmd,
+            cmd_type,
+            kind & 255,
+            unit & 255,
+            client & 255,
+            dst_kind & 255,
+            dst_unit & 255,
+            dst_client & 255,
+            0,
+            HEADER_SIZE + data_size + (data_size & 3 if cmd_type else 0),
+            data_size,
+        )
+    except struct.error:
+        message = f"cmd and cmd_type must be in 0..255, not {cmd} and {cmd_type}"
+        raise ValueError(message) from None
 
 
-def encode_frame(src: Address, dst: Address, cmd: int, cmd_type: int, data: bytes = b"") -> bytes:
+def encode_frame(src: Triple, dst: Triple, cmd: int, cmd_type: int, data: bytes = b"") -> bytes:
     """Return one frame, padded as the vendor pads it; raises like `pack_header`."""
     size = len(data)
     head = pack_header(src, dst, cmd, cmd_type, size)
-    return b"".join((head, data, PADS[padding(size, cmd_type)]))
+    return b"".join((head, data, PADS[size & 3])) if cmd_type else head + data
 
 
 def check_sizes(magic: int, packet_size: int, data_size: int, limit: int) -> None:

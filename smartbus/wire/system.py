@@ -14,6 +14,7 @@ from .frame import MAGIC, Address, Cmd, CmdType, ProtocolError, cstring, fixed
 __all__ = [
     "MAX_FLOW_PARAMS",
     "MAX_NOTIFY_TEXT",
+    "MAX_TITLE",
     "FlowAck",
     "FlowCall",
     "FlowReturn",
@@ -25,9 +26,11 @@ __all__ = [
 MAX_FLOW_PARAMS: Final = 16001
 #: Most bytes of a notify's text (NET.md 8).
 MAX_NOTIFY_TEXT: Final = 15999
+#: A longer title of a notify is cut to so many bytes (NET.md 8).
+MAX_TITLE: Final = 101
 
 _NAME: Final = 32  # project and flow id with their NUL
-_TITLE: Final = 102
+_TITLE: Final = MAX_TITLE + 1
 _GLOBAL: Final = Struct("<H8BHii5B256s")
 _CALL: Final = Struct(f"<B{_NAME}s{_NAME}sBiii34x")
 _ACK: Final = Struct(f"<B{_NAME}siiii")
