@@ -662,9 +662,7 @@ class Client(LoggerMixin):
             return b""
         if isinstance(data, str):
             return data.encode(self.encoding)
-        if isinstance(data, int):  # bytes(5) would be five NULs
-            raise TypeError("data must be bytes or str, not int")
-        return bytes(data)
+        return bytes(memoryview(data))  # bytes() alone would take numbers, too
 
     # ---- receiving -----------------------------------------------------------------------
 

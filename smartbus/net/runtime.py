@@ -186,7 +186,11 @@ def initialize(
                     f"unit {_runtime.unit_id} has clients; release them or finalize() before "
                     f"becoming unit {unit_id}",
                 )
-            _runtime.backend.init(unit_id, params)
+            code = _runtime.backend.init(unit_id, params)
+            if code < 0:
+                raise error_for(
+                    code, f"the library still holds connections as unit {_runtime.unit_id}"
+                )
             _runtime.unit_id = unit_id
         _runtime.callback = callback
 

@@ -1,0 +1,44 @@
+"""A real bus and the NET client library under test, in this process.
+
+The vendor's library is not here: it cannot be released, so it runs in processes of its own
+(``peer.py``), in ``tests/behaviour``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smartbus.bus import Bus
+from smartbus.net import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNIT = 20
+
+
+@pytest.fixture
+def bus() -> Iterator[Bus]:
+    with Bus() as bus:
+        yield bus
+
+
+@pytest.fixture(autouse=True)
+def finalized() -> Iterator[None]:
+    """End what a test initialised, also if it failed."""
+    yield
+    Client.finalize()
+
+
+@pytest.fixture(params=["core", "abi"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def net(kind: str) -> str:
+    """The library, initialised as unit 20."""
+    Client.initialize(UNIT, library="core", abi=kind == "abi")
+    return kind
