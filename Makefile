@@ -20,7 +20,7 @@ run: $(VENV)/daemon.stamp core
 	$(BIN)/python sbusr_run.py --embedded $(ARGS)
 
 test: $(VENV)/dev.stamp core
-	$(MAKE) -C native check PYTHON=$(abspath $(BIN)/python)
+	@$(MAKE) --no-print-directory -C native check PYTHON=$(abspath $(BIN)/python)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/dev.stamp
@@ -28,18 +28,18 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(MAKE) -C native format-check CLANG_FORMAT=$(abspath $(BIN)/clang-format)
+	@$(MAKE) --no-print-directory -C native format-check CLANG_FORMAT=$(abspath $(BIN)/clang-format)
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
-	$(MAKE) -C native format CLANG_FORMAT=$(abspath $(BIN)/clang-format)
+	@$(MAKE) --no-print-directory -C native format CLANG_FORMAT=$(abspath $(BIN)/clang-format)
 
 bench: $(VENV)/dev.stamp core
 	$(BIN)/python benchmarks/rpc.py $(ARGS)
 
 core:
-	$(MAKE) -C native
+	@$(MAKE) --no-print-directory -C native
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -58,7 +58,7 @@ $(VENV)/dev.stamp: pyproject.toml setup.py | $(BIN)/python
 	@touch $@ $(VENV)/daemon.stamp
 
 clean:
-	$(MAKE) -C native clean
+	@$(MAKE) --no-print-directory -C native clean
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
