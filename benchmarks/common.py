@@ -49,7 +49,7 @@ def report(case: str, runs: Sequence[dict[str, float]], **facts: Any) -> dict[st
 @contextlib.contextmanager
 def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run `command` while the body runs, then end it: SIGTERM, and SIGKILL after `PATIENCE`."""
-    process = subprocess.Popen(command, text=True, cwd=ROOT, **options)
+    process = subprocess.Popen(command, text=True, **options)
     try:
         yield process
     finally:
