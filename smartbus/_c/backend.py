@@ -87,7 +87,10 @@ class NetBackend(Protocol):
     def notify_many(
         self, client: int, notifies: Sequence[Notify], expires_ms: int
     ) -> Sequence[int]:
-        """Send many notifies with empty project and mode 0; returns an id or code for each."""
+        """Send many notifies with empty project and mode 0; returns an id or code for each.
+
+        Titles have at most ``abi.MAX_TITLE`` bytes.
+        """
         ...
 
     def fileno(self) -> int:

@@ -14,7 +14,6 @@ from typing import Final
 
 from smartbus.errors import OutOfMemoryError
 
-from .abi import MAX_TITLE
 from .backend import Notify, Sender
 from .core_api import NOTIFY_ITEM, Core
 from .events import Item
@@ -156,23 +155,18 @@ class CoreNet:
         """See `NetBackend`."""
         if self._net is None or not notifies:
             return [_NOT_INITIALIZED] * len(notifies)
-        # A title that would be cut belongs to nobody: without one, that item is refused.
-        fitting = [
-            (unit, process, title if len(title) <= MAX_TITLE else b"", text)
-            for unit, process, title, text in notifies
-        ]
         pack = NOTIFY_ITEM.pack
         items = bytearray(
             b"".join(
                 [
                     pack(unit & 0xFF, process & 0xFF, len(title), expires_ms, len(text), 0)
-                    for unit, process, title, text in fitting
+                    for unit, process, title, text in notifies
                 ]
             )
         )
-        blob = b"".join([part for _, _, title, text in fitting for part in (title, text)])
+        blob = b"".join([part for _, _, title, text in notifies for part in (title, text)])
         first = c_char.from_buffer(items)
-        self._core.net_notify_many(self._net, client, byref(first), len(fitting), blob, len(blob))
+        self._core.net_notify_many(self._net, client, byref(first), len(notifies), blob, len(blob))
         return array("i", bytes(items))[_RESULT_WORD::_ITEM_WORDS]
 
     def fileno(self) -> int:

@@ -37,7 +37,6 @@ from .abi import (
     CMD_NOTIFY,
     CMD_TYPE_SYSTEM,
     FLOW_ACK_CALLBACK,
-    MAX_TITLE,
     NetAbi,
 )
 from .backend import Notify, Sender
@@ -276,16 +275,7 @@ class VendorNet:
         """See `NetBackend`."""
         send = self._abi.SendNotify
         return [
-            send(
-                client,
-                unit,
-                process,
-                b"",
-                title if len(title) <= MAX_TITLE else b"",
-                0,
-                expires_ms,
-                text,
-            )
+            send(client, unit, process, b"", title, 0, expires_ms, text)
             for unit, process, title, text in notifies
         ]
 

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from smartbus._c.abi import MAX_DATA, MAX_TITLE
-from smartbus._c.core_api import (
-    EV_CONNECTED,
-    EV_DISCONNECTED,
-    EV_FLOW_ACK,
-    EV_FLOW_RETURN,
-)
-from smartbus._c.events import Event, Item, Packet, Packets, texts
-from smartbus.encoding import decode_text, decode_wire_text, dumps_ascii
+from smartbus._c.core_api import EV_CONNECTED, EV_DISCONNECTED
+from smartbus._c.events import Event, Item, Packets
 from smartbus.errors import (
     AlreadyConnectedError,
     ArgumentError,
-    ClientNotFoundError,
-    CommandTypeError,
     NotConnectedError,
     SmartBusTimeoutError,
-    TooLargeError,
     error_for,
 )
-from smartbus.head import Head
-from smartbus.utils import LoggerMixin
 
 from . import runtime as _runtime
+from .events import EventHandlers
 from .lane import Lane
 from .log import LOGGER
+from .sending import SendingMethods, cut_off
 from .text import (
-    MAX_ID,
     MAX_INFO,
     MAX_PASSWORD,
     MAX_USER,
-    milliseconds,
     whole,
     wire_text,
 )
@@ -50,7 +36,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from types import TracebackType
 
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Self
 
     from .runtime import GlobalConnectCallback, Runtime
 
@@ -58,28 +44,10 @@ __all__ = ["Client"]
 
 _Default = TypeVar("_Default")
 
-#: ``on_flow_error`` gets this code when a flow's result is no JSON array (``OtherError``).
-BAD_RESULT = -99
-
 _TIMEOUT, _CONNECT_FAILED, _ALREADY_CONNECTED = -25, -20, -10
-_RETURNED = 1
-
-# What a code most likely means where it comes back, beside its general text.
-_HINTS = {
-    -1: "an argument is empty or out of range",
-    -7: "too much is queued; the server does not read fast enough",
-    -9: "the client was not activated",
-    -11: "the destination is this client's own unit",
-    -12: "unit ids go up to 47, those of servers up to 15; -1 is any",
-    -15: "the data is too large",
-    -16: "cmd_type 0 is the bus's own",
-    -17: "client types start at 2",
-    -21: "too many clients in this process",
-    -22: "the vendor's library never forgets a client id, and this one was used before",
-}
 
 
-class Client(LoggerMixin):
+class Client(EventHandlers, SendingMethods):
     """A NET client: connects to a bus server over TCP, sends and receives.
 
     Override the ``on_*`` methods you need, then::
@@ -135,6 +103,9 @@ class Client(LoggerMixin):
         self._master_port = master_port
         self._slave_ip = str(slave_ip) if slave_ip else None
         self._slave_port = slave_port if slave_port and slave_port != 0xFFFF else None
+        self._servers = f"{master_ip}:{master_port}"
+        if self._slave_ip is not None and self._slave_port is not None:
+            self._servers += f" or {self._slave_ip}:{self._slave_port}"
         self._user = user
         self._password = password
         self._info = info
@@ -302,15 +273,8 @@ class Client(LoggerMixin):
         )
         return (
             f"<{type(self).__name__} {self._client_id} (type {self._client_type}) of unit "
-            f"{self.unit_id} at {self._servers()}: {state}>"
+            f"{self.unit_id} at {self._servers}: {state}>"
         )
-
-    def _servers(self) -> str:
-        slave = f" or {self._slave_ip}:{self._slave_port}" if self._has_slave() else ""
-        return f"{self._master_ip}:{self._master_port}{slave}"
-
-    def _has_slave(self) -> bool:
-        return self._slave_ip is not None and self._slave_port is not None
 
     # ---- life ----------------------------------------------------------------------------
 
@@ -346,7 +310,7 @@ class Client(LoggerMixin):
                 self._client_id, self._client_type, master, slave, user, secret, info
             )
             if code < 0:
-                raise self._error(code, f"activate() towards {self._servers()}")
+                raise self._error(code, f"activate() towards {self._servers}")
             self._activated, self._refused, self._failure = True, False, 0
 
     def wait_connected(self, timeout: float | None = None) -> None:
@@ -371,7 +335,7 @@ class Client(LoggerMixin):
                 if self._refused:
                     why = error_for(self._failure).message
                     raise error_for(
-                        self._failure, f"{self._servers()} refused client {self._client_id}: {why}"
+                        self._failure, f"{self._servers} refused client {self._client_id}: {why}"
                     )
                 if self._pump.in_handler():
                     raise RuntimeError("wait_connected() would block the events it waits for")
@@ -380,7 +344,7 @@ class Client(LoggerMixin):
                     why = f": {error_for(self._failure)}" if self._failure else ""
                     raise SmartBusTimeoutError(
                         _TIMEOUT,
-                        f"client {self._client_id} is not connected to {self._servers()} "
+                        f"client {self._client_id} is not connected to {self._servers} "
                         f"after {timeout} s{why}",
                     )
                 self._changed.wait(left)
@@ -401,7 +365,7 @@ class Client(LoggerMixin):
 
     def _cut_off(self) -> None:
         """End this object's part; the runtime does the rest."""
-        self._send = _released
+        self._send = cut_off
         if self._lane is not None:
             self._lane.close()
         with self._changed:
@@ -423,247 +387,6 @@ class Client(LoggerMixin):
         """Release."""
         self.release()
 
-    def _check_alive(self) -> None:
-        if self._released:
-            raise ClientNotFoundError(-9, f"client {self._client_id} was released")
-
-    # ---- sending -------------------------------------------------------------------------
-
-    def send_data(
-        self,
-        cmd: int,
-        cmd_type: int,
-        dst_unit_id: int,
-        dst_client_id: int,
-        dst_client_type: int,
-        data: str | Buffer | None,
-    ) -> None:
-        """Queue a packet. Success means queued; the bus delivers at most once.
-
-        Args:
-            cmd: Command, 0 to 255, of your choice.
-            cmd_type: Command class, 1 to 255; 3 is user data (NET.md 1.2).
-            dst_unit_id: Unit of the receiver; -1 is any.
-            dst_client_id: Client id of the receiver; -1 is all that fit.
-            dst_client_type: Client type of the receiver; -1 is any.
-            data: Bytes, or text, which is encoded with this client's `encoding`.
-
-        Raises:
-            NotConnectedError: Not connected at the moment.
-            BufferFullError: Too much is queued already.
-            OwnUnitError: The destination is this client's own unit.
-            SmartBusError: Another argument is bad.
-            TypeError: A number is no ``int``, or `data` is no text and no bytes.
-        """
-        # Once for each message, so: two comparisons check five numbers, `|` their types.
-        try:
-            usual = (
-                0 <= cmd | cmd_type <= 255
-                and -1 <= dst_unit_id | dst_client_id | dst_client_type <= 255
-            )
-        except TypeError:
-            usual = False
-        if not usual:
-            self._check_address(cmd, cmd_type, dst_unit_id, dst_client_id, dst_client_type)
-        if type(data) is not bytes:
-            data = self._as_bytes(data)
-        size = len(data)
-        if size > MAX_DATA:
-            raise TooLargeError(-15, f"{size} bytes of data; {MAX_DATA} fit into a packet")
-        code = self._send(cmd, cmd_type, dst_unit_id, dst_client_id, dst_client_type, data, size)
-        if code < 0:
-            raise self._error(
-                code,
-                f"send_data(cmd {cmd}, cmd_type {cmd_type}, to unit {dst_unit_id}, client "
-                f"{dst_client_id}, type {dst_client_type}, {size} bytes)",
-            )
-        if not self._pump.flush_due:
-            self._pump.flush_soon()
-
-    def ping(
-        self,
-        dst_unit_id: int,
-        dst_client_id: int,
-        dst_client_type: int,
-        data: str | Buffer | None = None,
-    ) -> None:
-        """Send a ping. The answer comes to `on_data` with cmd_type 1, cmd 8 (NET.md 6).
-
-        Raises:
-            SmartBusError: As `send_data`.
-        """
-        raw = self._as_bytes(data)
-        self._check_alive()
-        code = self._runtime.backend.ping(
-            self._client_id,
-            whole("dst_unit_id", dst_unit_id),
-            whole("dst_client_id", dst_client_id, -1, 255),
-            whole("dst_client_type", dst_client_type, -1, 255),
-            raw,
-        )
-        self._sent(code, f"ping(unit {dst_unit_id}, client {dst_client_id}, {len(raw)} bytes)")
-
-    def launch_flow(
-        self,
-        server_unit_id: int,
-        process_index: int,
-        project_id: str,
-        flow_id: str,
-        mode: int,
-        timeout: float,
-        params: Sequence[Any] | None,
-    ) -> int:
-        """Start a flow on an IPSC process (NET.md 7).
-
-        `on_flow_ack` tells whether it started; with mode 0 `on_flow_resp` brings its result
-        or `on_flow_timeout` says that none came.
-
-        Args:
-            server_unit_id: Unit of the IPSC server, 0 to 15.
-            process_index: Index of the IPSC process; this is its client id.
-            project_id: Project, at most 31 bytes.
-            flow_id: Flow, at most 31 bytes.
-            mode: 0 the flow returns a result, 1 it does not.
-            timeout: How long to wait for the result. The ack is waited for as long, but at
-                least 1 s and at most 5 s.
-            params: The flow's parameters: a list of simple values, sent as a JSON array of at
-                most 8001 bytes (vendor's library) or 16001 bytes (core). None is an empty list.
-
-        Returns:
-            The invoke id that the events about this call carry.
-
-        Raises:
-            TooLargeError: The parameters are too long.
-            TypeError: `params` is no list, or holds what JSON does not know.
-            SmartBusError: As `send_data`.
-        """
-        if params is not None and not isinstance(params, (list, tuple)):
-            raise TypeError(f"params must be a list, not {type(params).__name__}")
-        self._check_alive()
-        code = self._runtime.backend.call_flow(
-            self._client_id,
-            whole("server_unit_id", server_unit_id),
-            whole("process_index", process_index, -1, 255),
-            wire_text("project_id", project_id, MAX_ID),
-            wire_text("flow_id", flow_id, MAX_ID),
-            whole("mode", mode, 0, 255),
-            milliseconds("timeout", timeout),
-            dumps_ascii(list(params or ())).encode("ascii"),
-        )
-        return self._sent(
-            code,
-            f"launch_flow(unit {server_unit_id}, process {process_index}, {project_id!r}, "
-            f"{flow_id!r}, mode {mode}, {timeout} s)",
-        )
-
-    def notify(
-        self,
-        server_unit_id: int,
-        process_index: int,
-        project_id: str,
-        title: str | bytes,
-        mode: int,
-        expires: float,
-        txt: str | bytes,
-    ) -> int:
-        """Send a notification message to an IPSC process, where a flow waits for its title.
-
-        Args:
-            server_unit_id: Unit of the IPSC server, 0 to 15.
-            process_index: Index of the IPSC process.
-            project_id: Project; may be empty.
-            title: What the flow waits for; 1 to 101 bytes.
-            mode: 0.
-            expires: How long the message stays valid, in seconds.
-            txt: The message; 1 to 15999 bytes.
-
-        Returns:
-            The id of this notification.
-
-        Raises:
-            SmartBusError: As `send_data`.
-        """
-        self._check_alive()
-        code = self._runtime.backend.notify(
-            self._client_id,
-            whole("server_unit_id", server_unit_id),
-            whole("process_index", process_index, -1, 255),
-            wire_text("project_id", project_id, MAX_ID),
-            wire_text("title", title, MAX_TITLE),
-            whole("mode", mode, 0, 255),
-            milliseconds("expires", expires),
-            wire_text("txt", txt),
-        )
-        return self._sent(
-            code, f"notify(unit {server_unit_id}, process {process_index}, {title!r}, {expires} s)"
-        )
-
-    def notify_many(
-        self, notifies: Iterable[tuple[int, int, str | bytes, str | bytes]], expires: float
-    ) -> Sequence[int]:
-        """Send many notifications, with empty project and mode 0, in one call.
-
-        Args:
-            notifies: For each one server unit, process index, title and text, as `notify`.
-            expires: How long they stay valid, in seconds.
-
-        Returns:
-            For each one its id, or the negative code of its error, which costs only that one.
-
-        Raises:
-            ClientNotFoundError: The client was released.
-            TypeError: A title or text is no text and no bytes.
-        """
-        self._check_alive()
-        batch = [
-            (
-                unit,
-                process,
-                title if type(title) is bytes else wire_text("title", title),
-                text if type(text) is bytes else wire_text("txt", text),
-            )
-            for unit, process, title, text in notifies
-        ]
-        codes = self._runtime.backend.notify_many(
-            self._client_id, batch, milliseconds("expires", expires)
-        )
-        if not self._pump.flush_due:
-            self._pump.flush_soon()
-        return codes
-
-    def _sent(self, code: int, what: str) -> int:
-        if code < 0:
-            raise self._error(code, what)
-        if not self._pump.flush_due:
-            self._pump.flush_soon()
-        return code
-
-    def _error(self, code: int, what: str) -> Exception:
-        if self._released:
-            hint = "the client was released"
-        elif code == -2:
-            hint = f"not connected to {self._servers()}"
-        else:
-            hint = _HINTS.get(code) or error_for(code).message
-        return error_for(code, f"client {self._client_id}: {what}: {hint}")
-
-    @staticmethod
-    def _check_address(cmd: int, cmd_type: int, unit: int, client: int, client_type: int) -> None:
-        """Raise for what `send_data` found to be out of range, if it is."""
-        whole("cmd", cmd, 0, 255)
-        if whole("cmd_type", cmd_type, 0, 255) == 0:
-            raise CommandTypeError(-16, "cmd_type 0 is the bus's own")
-        whole("dst_unit_id", unit)  # the library knows which ones it takes
-        whole("dst_client_id", client, -1, 255)
-        whole("dst_client_type", client_type, -1, 255)
-
-    def _as_bytes(self, data: str | Buffer | None) -> bytes:
-        if data is None:
-            return b""
-        if isinstance(data, str):
-            return data.encode(self.encoding)
-        return bytes(memoryview(data))  # bytes() alone would take numbers, too
-
     # ---- receiving -----------------------------------------------------------------------
 
     def _receive(self, item: Item) -> None:
@@ -684,12 +407,6 @@ class Client(LoggerMixin):
         else:
             self._lane.submit(partial(self._guard, self._handle, item), 1, len(item.payload))
 
-    def _guard(self, handler: Callable[..., None], *args: object) -> None:
-        try:
-            handler(*args)
-        except (Exception, SystemExit):  # noqa: BLE001 - foreign code must not stop the pump
-            LOGGER.exception("client %d: a handler raised", self._client_id)
-
     def _note(self, event: Event) -> None:
         """Keep track of the connection, whoever runs the handlers and whenever."""
         if event.kind == EV_CONNECTED:
@@ -699,13 +416,13 @@ class Client(LoggerMixin):
                 self._refused = event.code not in (0, _CONNECT_FAILED, _ALREADY_CONNECTED)
                 self._changed.notify_all()
             if event.code == 0:
-                LOGGER.info("client %d connected to %s", self._client_id, self._servers())
+                LOGGER.info("client %d connected to %s", self._client_id, self._servers)
             else:
                 LOGGER.log(
                     logging.ERROR if self._refused else logging.WARNING,
                     "client %d: connecting to %s failed: %s%s",
                     self._client_id,
-                    self._servers(),
+                    self._servers,
                     error_for(event.code),
                     "; not trying again" if self._refused else "; trying again",
                 )
@@ -713,135 +430,4 @@ class Client(LoggerMixin):
             with self._changed:
                 self._connected = False
                 self._changed.notify_all()
-            LOGGER.warning("client %d lost its connection to %s", self._client_id, self._servers())
-
-    def _handle(self, event: Event) -> None:
-        """Call the handler of `event`."""
-        if event.kind == EV_CONNECTED:
-            if event.code == 0:
-                self.on_connect()
-            else:
-                self.on_connect_fail(event.code)
-        elif event.kind == EV_DISCONNECTED:
-            self.on_disconnect()
-        elif event.kind in (EV_FLOW_ACK, EV_FLOW_RETURN):
-            head = Head(event.head) if event.head is not None else None
-            project, text = texts(event.payload, 2)
-            about = (head, decode_wire_text(project), event.id)
-            if event.kind == EV_FLOW_ACK:
-                self.on_flow_ack(*about, event.code, decode_wire_text(text))
-            elif event.code == _TIMEOUT:
-                self.on_flow_timeout(*about)
-            elif event.code != _RETURNED:
-                self.on_flow_error(*about, event.code)
-            else:
-                try:
-                    result = _flow_result(decode_text(text, self.encoding))
-                except ValueError as error:
-                    LOGGER.error(
-                        "client %d: result of flow call %d: %s", self._client_id, event.id, error
-                    )
-                    self.on_flow_error(*about, BAD_RESULT)
-                else:
-                    self.on_flow_resp(*about, result)
-
-    # ---- events to override --------------------------------------------------------------
-
-    def on_connect(self) -> None:
-        """The server has accepted this client; also after every reconnection."""
-
-    def on_connect_fail(self, error_code: int) -> None:
-        """Connecting failed.
-
-        Args:
-            error_code: -20 if the server could not be reached; this comes once, and connecting
-                goes on. Other codes are the server's refusal, and connecting ends.
-        """
-
-    def on_disconnect(self) -> None:
-        """The connection is lost; reconnecting has begun. Not called after `release`."""
-
-    def on_data(self, head: Head, data: bytes) -> None:
-        """A packet came in.
-
-        Pings (cmd_type 1, cmd 7, already answered) and their answers (cmd 8) come here too.
-
-        Args:
-            head: Sender, receiver, command.
-            data: What was sent.
-        """
-
-    def on_data_batch(self, batch: list[Packet]) -> None:
-        """Consecutive packets came in; calls `on_data` for each of them.
-
-        Override it instead of `on_data` where speed matters.
-
-        Args:
-            batch: For each packet its raw 20-byte header (see `Head`) and its data.
-        """
-        for head, data in batch:
-            self._guard(self.on_data, Head(head), data)
-
-    def on_flow_ack(
-        self, head: Head | None, project_id: str, invoke_id: int, status_code: int, msg: str
-    ) -> None:
-        """IPSC has started a flow, or not.
-
-        Args:
-            head: The packet's; None with status -25.
-            project_id: The project of the call.
-            invoke_id: What `launch_flow` returned.
-            status_code: 1 the flow started; -25 no ack came in time; else IPSC's error.
-            msg: IPSC's message.
-        """
-
-    def on_flow_resp(
-        self, head: Head | None, project_id: str, invoke_id: int, params: list[Any]
-    ) -> None:
-        """A flow has returned.
-
-        Args:
-            head: The packet's.
-            project_id: The project of the call.
-            invoke_id: What `launch_flow` returned.
-            params: The flow's result; empty if it returned no text at all.
-        """
-
-    def on_flow_error(
-        self, head: Head | None, project_id: str, invoke_id: int, error_code: int
-    ) -> None:
-        """A flow has ended in an error.
-
-        Args:
-            head: The packet's.
-            project_id: The project of the call.
-            invoke_id: What `launch_flow` returned.
-            error_code: The library's code; -99 if the result was no JSON array (it is logged).
-        """
-
-    def on_flow_timeout(self, head: Head | None, project_id: str, invoke_id: int) -> None:
-        """No result of a flow came within the call's timeout.
-
-        Args:
-            head: None: there is no packet.
-            project_id: The project of the call.
-            invoke_id: What `launch_flow` returned.
-        """
-
-
-def _released(*_: object) -> int:
-    return -9
-
-
-def _flow_result(text: str) -> list[Any]:
-    if not text:
-        return []
-    try:
-        result = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"no JSON: {error}: {text[:200]!r}") from None
-    except RecursionError:
-        raise ValueError("JSON is nested too deeply") from None
-    if not isinstance(result, list):
-        raise ValueError(f"no JSON array: {text[:200]!r}")  # noqa: TRY004 - a value from outside
-    return result
+            LOGGER.warning("client %d lost its connection to %s", self._client_id, self._servers)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from smartbus.bus import Bus
 from smartbus.head import Head
 from smartbus.net import Client
 
@@ -80,3 +81,10 @@ class Recorder(Client):
 
     def on_flow_timeout(self, head: Head | None, project_id: str, invoke_id: int) -> None:
         self.record.add("flow_timeout", invoke_id, project_id, head)
+
+
+def connected(bus: Bus, client_id: int = 1, client_type: int = 18, **more: Any) -> Recorder:
+    client: Recorder = Recorder.create(client_id, client_type, bus.host, bus.port, **more)
+    client.activate()
+    client.wait_connected(DEADLINE)
+    return client
