@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from argparse import Namespace
 from contextlib import AsyncExitStack
@@ -16,7 +17,6 @@ from pathlib import Path
 from queue import Queue
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from smartbus import net
 from smartbus.errors import SmartBusError
@@ -179,12 +179,12 @@ class Server:
             make_app(executor, launcher), max_body_size=BODY_LIMIT, idle_connection_timeout=60
         )
         try:
-            sockets = bind_sockets(port, address)
+            listener = _listen(port, address)
         except OSError as exc:
             raise StartError(f"HTTP cannot listen on {address}:{port}: {exc.strerror}") from exc
-        server.add_sockets(sockets)
+        server.add_socket(listener)
         cleanup.push_async_callback(self._stop_http, server)
-        self.http_port = sockets[0].getsockname()[1]
+        self.http_port = listener.getsockname()[1]
         _logger.info("HTTP on %s:%d", address or "*", self.http_port)
 
     @staticmethod
@@ -223,6 +223,19 @@ class Server:
             self._embedded.kill()
         logging.shutdown()
         os._exit(EXIT_FORCED)
+
+
+def _listen(port: int, address: str) -> socket.socket:
+    """A listening socket; an empty address is every address of the machine."""
+    if not address and socket.has_dualstack_ipv6():
+        listener = socket.create_server(
+            ("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
+        )
+    else:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        listener = socket.create_server((address, port), family=family, backlog=128)
+    listener.setblocking(False)
+    return listener
 
 
 def _welcome(settings: Settings, embedded: Embedded, http_port: int) -> str:

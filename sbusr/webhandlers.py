@@ -86,6 +86,9 @@ class JsonHandler(tornado.web.RequestHandler):
             error = {"status": status_code, "message": message}
         self.finish(json.dumps({"error": error}) + "\n")
 
+    def compute_etag(self) -> None:
+        """Answers are not for caches."""
+
     def answer(self, value: dict[str, Any]) -> None:
         """Answer 200."""
         self.finish(json.dumps(value) + "\n")

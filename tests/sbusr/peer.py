@@ -1,0 +1,59 @@
+"""A scripted IPSC process: a real client on a real bus that does what a test tells it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from smartbus.aio import FlowCall, Frame, Notify, SmartBusClient
+from smartbus.wire import Cmd, CmdType
+
+TIMEOUT = 20.0
+
+
+class ScriptedIpsc(SmartBusClient):
+    """Sends requests, keeps notifies, answers flow calls as `answers` says.
+
+    Args:
+        port: Of the bus.
+        process: Process index.
+    """
+
+    def __init__(self, port: int, process: int = 0) -> None:
+        super().__init__("127.0.0.1", port, 0, process, 2)
+        self.on_packet = self._note
+        self.notifies: list[Notify] = []
+        self.calls: list[FlowCall] = []
+        self.answers: dict[str, tuple[int, str] | None] = {}
+        """Acknowledgement by flow id; None keeps silent, others are started."""
+        self.changed = asyncio.Event()
+
+    def _note(self, frame: Frame) -> None:
+        if frame.cmd_type == CmdType.SYSTEM and frame.cmd == Cmd.NOTIFY:
+            self.notifies.append(Notify.decode(frame.data))
+        elif frame.cmd_type == CmdType.SYSTEM and frame.cmd == Cmd.FLOW_CALL:
+            call = FlowCall.decode(frame.data)
+            self.calls.append(call)
+            answer = self.answers.get(call.flow.decode(), (1, ""))
+            if answer is not None:
+                self.send_flow_ack(frame.head, call, *answer)
+        self.changed.set()
+
+    def request(self, body: bytes, *, client_id: int = 0) -> None:
+        """Send an RPC request to the daemon."""
+        self.send_data(1, 211, 19, client_id, -1, body)
+
+    async def reply(self, title: str) -> Any:
+        """Wait for the notify with that title; its text, decoded."""
+        raw = title.encode("gbk")
+
+        async def wait() -> Any:
+            while True:
+                for notify in self.notifies:
+                    if notify.title == raw:
+                        return json.loads(notify.text)
+                self.changed.clear()
+                await self.changed.wait()
+
+        return await asyncio.wait_for(wait(), TIMEOUT)
