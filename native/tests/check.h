@@ -94,7 +94,7 @@ static inline int64_t check_ms(void) {
 }
 
 /* Do `step` until `condition` holds; the case fails when it does not in time. */
-#define UNTIL(condition, step)                                \
+#define UNTIL(condition, ...)                                 \
   do {                                                        \
     int64_t end_ = check_ms() + CHECK_DEADLINE_MS;            \
     while (!(condition)) {                                    \
@@ -102,7 +102,7 @@ static inline int64_t check_ms(void) {
         fprintf(stderr, "never came true: %s\n", #condition); \
         check_failed(__FILE__, __LINE__, true);               \
       }                                                       \
-      step;                                                   \
+      __VA_ARGS__;                                            \
     }                                                         \
   } while (0)
 
