@@ -337,7 +337,7 @@ class Ipsc:
         assert self._loop is not None
         if code != _STARTED:
             names = decode_wire_text(answer.call.project), decode_wire_text(answer.call.flow)
-            logger.warning("refused to start flow %s/%s: %s (%d)", *names, message, code)
+            logger.warning("refused to start flow %r: %s (%d)", "/".join(names), message, code)
         if self._loop.time() < answer.due:
             self._loop.call_at(answer.due, self._acknowledge, answer, code, message)
         else:

@@ -54,6 +54,8 @@ class Mailbox:
                 waiting.popleft().put(text)
                 if not waiting:
                     del self._waiting[title]
+            elif len(text) > self._max_bytes:
+                logger.warning("a notify of %d bytes is too large to be kept", len(text))
             elif expires > 0 and not self._closed:
                 self._make_room(len(text))
                 self._number += 1
@@ -126,8 +128,8 @@ class Mailbox:
         for number in [number for number, kept in self._kept.items() if kept.until <= now]:
             self._forget(number)
         # Somewhat more than necessary, so that a flood does not search the whole for each notify.
-        dropped = 0
-        while self._kept and (not self._fits(size) or dropped < self._max_kept // 64):
+        dropped, some = 0, len(self._kept) // 64
+        while self._kept and (not self._fits(size) or dropped < some):
             self._forget(next(iter(self._kept)))
             dropped += 1
         if dropped:

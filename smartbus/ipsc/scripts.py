@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -69,9 +70,11 @@ class Scripts:
     def _path(self, project: str, flow: str) -> Path:
         """Return the script's path; names cannot lead out of the directory, nor links in it."""
         if _is_name(project) and _is_name(flow):
-            path = (self.directory / project / f"{flow}.py").resolve()
-            if path.is_relative_to(self.directory) and path.is_file():
-                return path
+            # Names may be too long, or links go in circles: then there is no such script either.
+            with contextlib.suppress(OSError, RuntimeError):
+                path = (self.directory / project / f"{flow}.py").resolve()
+                if path.is_relative_to(self.directory) and path.is_file():
+                    return path
         raise NodeNotFoundError(-8, f"there is no flow {flow!r} in project {project!r}")
 
 
