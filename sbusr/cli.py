@@ -7,9 +7,9 @@ cannot be started; 5 stopped by a second signal, without waiting for requests.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import __version__
 
@@ -21,7 +21,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="sbusr_run.py",
         description="Execute JSON-RPC requests of flows with the functions in methods/, "
-        "and start flows by HTTP. The settings are in settings.py.",
+        "and start flows by HTTP. The settings are in settings.py, in the current directory or "
+        "beside this program.",
         epilog="Ctrl-C (or SIGTERM) stops; a second time stops without waiting for requests.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"sbusr {__version__}")
@@ -54,9 +55,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; return the exit code."""
     args = parse(argv)
-    # settings.py and methods/ are found where the daemon is started, too.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    # A directory with settings.py (and perhaps methods/) of its own comes first, when the daemon is
+    # started there; else those beside sbusr_run.py are taken.
+    if Path("settings.py").exists():
+        sys.path.insert(0, str(Path.cwd()))
     try:
         from .server import run  # noqa: PLC0415 - not for --help
     except ImportError as exc:

@@ -95,7 +95,7 @@ def load(name: str = NAME) -> Settings:
         if exc.name != name:
             raise SettingsError(f"{name}.py does not import: {exc}") from exc
         raise SettingsError(
-            f"there is no {name}.py in the current directory, nor where Python looks for modules"
+            f"there is no {name}.py in the current directory, nor beside sbusr_run.py"
         ) from exc
     except Exception as exc:
         raise SettingsError(f"{name}.py does not import: {type(exc).__name__}: {exc}") from exc

@@ -328,7 +328,9 @@ async def test_caller_that_goes_away_is_forgotten(
         await until(lambda: globalvars.ipsc_set)
         stream: IOStream = await TCPClient().connect("127.0.0.1", daemon.server.http_port)
         body = json.dumps(GOOD).encode()
-        await stream.write(b"POST /api/flow HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
+        await stream.write(
+            b"POST /api/flow HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
         await stream.write(body)
         await until(lambda: len(FlowHandler.acks) == 1)
         stream.close()

@@ -1,0 +1,279 @@
+"""The program itself, as a process: `sbusr_run.py` with everything real around it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sbusr import __version__
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAM = str(ROOT / "sbusr_run.py")
+TIMEOUT = 30.0
+
+ECHO_FLOW = """
+request = {"jsonrpc": "2.0", "id": uuid(), "method": "%s", "params": %s}
+smartbusSendData(19, 0, -1, 1, 211, json.dumps(request))
+res = AsynchInvoke(SmartbusWaitNotify(request["id"], 0, 20000))
+with open("answer", "a") as file: file.write(res + "\\n")
+"""
+
+
+METHODS = """
+import time
+from pathlib import Path
+
+def echo(*args):
+    return " ".join(args)
+
+def sleep(seconds):
+    Path("started").touch()
+    time.sleep(seconds)
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Program:
+    """A running ``sbusr_run.py`` in a directory of its own."""
+
+    def __init__(self, directory: Path, *args: str) -> None:
+        self.directory = directory
+        self.output = directory / "output"
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, PROGRAM, *args],
+                cwd=directory,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.http_port = 0
+
+    def text(self) -> str:
+        return self.output.read_text("utf-8")
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + TIMEOUT
+        while not (value := condition()):
+            assert time.monotonic() < deadline, self.text()
+            assert self.process.poll() is None, self.text()
+            time.sleep(0.01)
+        return value
+
+    def http(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        with urllib.request.urlopen(url, data, timeout=TIMEOUT) as response:
+            return json.load(response)
+
+    def answers(self) -> list[Any]:
+        path = self.directory / "answer"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def wait(self) -> int:
+        return self.process.wait(TIMEOUT)
+
+    def workers(self) -> list[int]:
+        return [pid for pid, command in children(self.process.pid) if "sbusr.worker" in command]
+
+
+def children(parent: int) -> list[tuple[int, str]]:
+    """Process id and command of each child."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            stat = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
+            if int(stat[1]) == parent and stat[0] != "Z":
+                command = Path("/proc", entry, "cmdline").read_bytes()
+                found.append((int(entry), command.replace(b"\0", b" ").decode()))
+    return found
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with settings on free ports, methods and a flow."""
+    text = (ROOT / "settings.py").read_text("utf-8")
+    text = text.replace('"masterPort": 8089', f'"masterPort": {free_port()}')
+    text = text.replace("(8080,", f"({free_port()},")
+    (tmp_path / "settings.py").write_text(text, "utf-8")
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods/__init__.py").write_text(METHODS, "utf-8")
+    (tmp_path / "flows/P").mkdir(parents=True)
+    (tmp_path / "flows/P/Echo.py").write_text(ECHO_FLOW % ("echo", "params"), "utf-8")
+    (tmp_path / "flows/P/Sleep.py").write_text(ECHO_FLOW % ("sleep", "params"), "utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run(directory: Path) -> Iterator[Callable[..., Program]]:
+    """Starts programs and kills what is left in the end."""
+    programs = []
+
+    def begin(*args: str) -> Program:
+        program = Program(directory, *args)
+        programs.append(program)
+        return program
+
+    yield begin
+    for program in programs:
+        if program.process.poll() is None:
+            program.process.kill()
+            program.process.wait()
+
+
+@pytest.fixture
+def embedded(run: Callable[..., Program]) -> Program:
+    program = run("--embedded")
+    program.until(lambda: "Stop:" in program.text())
+    line = next(line for line in program.text().splitlines() if line.startswith("  HTTP "))
+    program.http_port = int(line.rpartition(":")[2])
+    return program
+
+
+def test_version_and_help(run: Callable[..., Program]) -> None:
+    for option, text in (
+        ("-V", f"sbusr {__version__}\n"),
+        ("--version", f"sbusr {__version__}\n"),
+        ("-h", "--no-web-server"),
+        ("--help", "--embedded"),
+    ):
+        program = run(option)
+        assert program.wait() == 0
+        assert text in program.text()
+
+
+def test_unknown_option(run: Callable[..., Program]) -> None:
+    program = run("--nonsense")
+    assert program.wait() == 2
+    assert "--nonsense" in program.text()
+
+
+def test_flow_calls_method_and_gets_the_answer(embedded: Program) -> None:
+    started = embedded.http("/api/flow", {"project": "P", "flow": "Echo", "params": ["你好"]})
+    assert started["ack"] == 1
+    assert embedded.until(embedded.answers)[0]["result"] == "你好"
+    assert (embedded.directory / "logs/log").exists()
+
+
+def test_methods_are_reloaded(embedded: Program) -> None:
+    (old,) = embedded.workers()
+    (new,) = embedded.http("/sys/reset")["workers"]
+    assert new != old
+    embedded.until(lambda: embedded.workers() == [new])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_signals_stop_cleanly(embedded: Program, number: signal.Signals, whole_group: bool) -> None:
+    flow = {"project": "P", "flow": "Sleep", "params": [0.5]}
+    embedded.http("/api/flow", flow)
+    everyone = [embedded.process.pid, *(pid for pid, _ in children(embedded.process.pid))]
+    embedded.until((embedded.directory / "started").exists)
+    began = time.monotonic()
+    for pid in everyone if whole_group else everyone[:1]:
+        os.kill(pid, number)
+    assert embedded.wait() == 0, embedded.text()
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in embedded.text()
+    assert "Exception" not in embedded.text()
+    for pid in everyone[1:]:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_stop_answers_what_was_accepted(embedded: Program) -> None:
+    embedded.http("/api/flow", {"project": "P", "flow": "Sleep", "params": [1]})
+    embedded.until((embedded.directory / "started").exists)
+    embedded.process.terminate()
+    assert embedded.wait() == 0
+    assert [answer.get("result", "missing") for answer in embedded.answers()] == [None]
+
+
+def test_long_calls_are_cut_off_after_a_while(embedded: Program) -> None:
+    embedded.http("/api/flow", {"project": "P", "flow": "Sleep", "params": [60]})
+    embedded.until((embedded.directory / "started").exists)
+    began = time.monotonic()
+    embedded.process.send_signal(signal.SIGINT)
+    assert embedded.wait() == 0
+    assert time.monotonic() - began < 5
+    assert [answer["error"]["code"] for answer in embedded.answers()] == [-32003]
+    assert "Traceback" not in embedded.text()
+
+
+def test_second_signal_forces(embedded: Program) -> None:
+    embedded.http("/api/flow", {"project": "P", "flow": "Sleep", "params": [60]})
+    embedded.until((embedded.directory / "started").exists)
+    embedded.process.send_signal(signal.SIGINT)
+    embedded.until(lambda: "SIGINT: stopping" in embedded.text())
+    embedded.process.send_signal(signal.SIGINT)
+    assert embedded.wait() == 5
+    assert "Traceback" not in embedded.text()
+
+
+def test_nothing_survives_a_killed_daemon(embedded: Program) -> None:
+    embedded.http("/api/flow", {"project": "P", "flow": "Sleep", "params": [60]})
+    embedded.until((embedded.directory / "started").exists)
+    everyone = [pid for pid, _ in children(embedded.process.pid)]
+    assert len(everyone) >= 2
+    embedded.process.kill()
+    embedded.wait()
+    deadline = time.monotonic() + TIMEOUT
+    while any(Path("/proc", str(pid)).exists() for pid in everyone):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_without_web_server(run: Callable[..., Program]) -> None:
+    program = run("--embedded", "-W", "-v")
+    program.until(lambda: "Stop:" in program.text())
+    assert "HTTP" not in program.text()
+    assert "DEBUG" in program.text()
+    program.process.terminate()
+    assert program.wait() == 0
+
+
+def test_bus_that_is_not_there_yet(run: Callable[..., Program]) -> None:
+    program = run()
+    program.until(lambda: "trying again" in program.text())
+    program.process.terminate()
+    assert program.wait() == 0
+    assert "Traceback" not in program.text()
+
+
+def test_settings_with_a_mistake(run: Callable[..., Program], directory: Path) -> None:
+    path = directory / "settings.py"
+    path.write_text(path.read_text("utf-8").replace('"type": "net"', '"type": "ipc"'), "utf-8")
+    program = run()
+    assert program.wait() == 3
+    assert "is not available yet" in program.text()
+    assert "Traceback" not in program.text()
+
+
+def test_no_flows(run: Callable[..., Program]) -> None:
+    program = run("--embedded", "--flows", "nowhere")
+    assert program.wait() == 4
+    assert "there is no directory nowhere with flow scripts" in program.text()
+
+
+def test_address_of_the_bus_in_use(embedded: Program, run: Callable[..., Program]) -> None:
+    program = run("--embedded")
+    assert program.wait() == 4
+    assert "in use" in program.text()
+    assert "Traceback" not in program.text()
