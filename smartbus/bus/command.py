@@ -64,7 +64,9 @@ class _UsageError(Exception):
 def _message(error: Exception) -> str:
     if isinstance(error, SmartBusError):
         return error.message
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -8,38 +8,23 @@ import ipaddress
 import logging
 import os
 import socket
-import threading
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Final
 
 from smartbus._c import lookup
 from smartbus._c.abi import MAX_SERVER_UNIT
-from smartbus._c.core_api import (
-    EV_BUS_ASK,
-    EV_BUS_BAD,
-    EV_BUS_JOINED,
-    EV_BUS_LEFT,
-    EV_BUS_REFUSED,
-    EV_TRACE,
-    LEFT_CLOSED,
-    LEFT_REPLACED,
-    LEFT_STOPPED,
-)
 from smartbus._c.core_bus import ClientInfo, CoreBus, Stats
-from smartbus._c.events import Event, texts
-from smartbus._c.flood import FloodGate
-from smartbus.encoding import decode_wire_text
 from smartbus.errors import (
     AlreadyConnectedError,
     ArgumentError,
     ClientNotFoundError,
     NotInitializedError,
     UnitIdError,
-    error_for,
 )
 
-from .gate import Decision, Gate, Registration
+from .gate import Decision, Gate
+from .housekeeping import Housekeeper
 from .passwords import PasswordFile
 
 if TYPE_CHECKING:
@@ -118,10 +103,9 @@ class Bus:
             "max_frame": max_frame,
             "max_links": max_links,
         }
-        self._lines = FloodGate(_log)
         self._bus: CoreBus | None = None
         self._gate: Gate | None = None
-        self._thread: threading.Thread | None = None
+        self._housekeeper: Housekeeper | None = None
         self._pid = os.getpid()
 
     # ---- life ----------------------------------------------------------------------------
@@ -151,10 +135,7 @@ class Bus:
         self._bus, self._port = bus, port
         if self._users is not None:
             self._gate = Gate(self._users, bus.decide)
-        self._thread = threading.Thread(
-            target=self._keep_house, args=(bus,), name="smartbus-bus", daemon=True
-        )
-        self._thread.start()
+        self._housekeeper = Housekeeper(bus, self._gate)
         _running.add(self)
         _log.info("bus of unit %d listens on %s", self._unit_id, self.address)
         return self
@@ -168,9 +149,9 @@ class Bus:
         gate, self._gate = self._gate, None
         if gate is not None:
             gate.close()
-        bus.inbox.close()  # ends the housekeeping thread, which closes the rest
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(CLOSE_PATIENCE)
+        housekeeper, self._housekeeper = self._housekeeper, None
+        if housekeeper is not None:
+            housekeeper.stop(CLOSE_PATIENCE)
         _log.info("bus of unit %d on %s stopped", self._unit_id, self.address)
 
     def __enter__(self) -> Self:
@@ -261,81 +242,6 @@ class Bus:
         if self._bus is None:
             raise NotInitializedError(-14, "the bus does not run")
         return self._bus
-
-    # ---- housekeeping --------------------------------------------------------------------
-
-    def _keep_house(self, bus: CoreBus) -> None:
-        """Read the bus's inbox until it is closed, then close the bus."""
-        try:
-            while bus.inbox.wait(-1) >= 0:
-                for event in bus.inbox.drain():
-                    if isinstance(event, Event):
-                        self._handle_safely(event)
-        finally:
-            bus.close()
-
-    def _handle_safely(self, event: Event) -> None:
-        try:
-            self._handle(event)
-        except Exception:  # noqa: BLE001 - a log handler may raise anything
-            _log.exception("handling event %d of the bus failed", event.kind)
-
-    def _handle(self, event: Event) -> None:
-        if event.kind == EV_BUS_ASK:
-            self._ask(event)
-        elif event.kind == EV_TRACE:
-            level = logging.WARNING if event.code else logging.DEBUG
-            self._lines.log(level, "%s", decode_wire_text(event.payload))
-        elif event.kind in (EV_BUS_JOINED, EV_BUS_LEFT, EV_BUS_REFUSED, EV_BUS_BAD):
-            peer, text, more = (decode_wire_text(raw) for raw in texts(event.payload, 3))
-            level, message = _describe(event, peer, text, more)
-            self._lines.log(level, "%s", message)
-
-    def _ask(self, event: Event) -> None:
-        user, password, info, version, peer = texts(event.payload, 5)
-        unit, client, client_type = _address(event)
-        registration = Registration(
-            unit,
-            client,
-            client_type,
-            event.id & 0xFFFFFFFF,
-            event.code == 1,
-            decode_wire_text(user),
-            password,
-            decode_wire_text(info),
-            decode_wire_text(version),
-            decode_wire_text(peer),
-        )
-        gate = self._gate
-        if gate is not None and not gate.ask(registration):
-            self._lines.log(
-                logging.WARNING,
-                "too many registrations wait for their password check; %s gets no answer",
-                registration.peer,
-            )
-
-
-def _address(event: Event) -> tuple[int, int, int]:
-    """Return unit, client, type of an event's header: the source of a packet (NET.md 1.1)."""
-    head = event.head or bytes(20)
-    return head[5], head[6], head[4]
-
-
-def _describe(event: Event, peer: str, text: str, more: str) -> tuple[int, str]:
-    unit, client, client_type = _address(event)
-    who = f"client {client} of unit {unit} (type {client_type}) at {peer}"
-    slave = " on its slave link" if event.code == 1 else ""
-    if event.kind == EV_BUS_JOINED:
-        about = (f", info {text!r}" if text else "") + (f", library {more}" if more else "")
-        return logging.INFO, f"{who} joined{slave}{about}"
-    if event.kind == EV_BUS_LEFT:
-        usual = event.code in (LEFT_CLOSED, LEFT_REPLACED, LEFT_STOPPED)
-        return logging.INFO if usual else logging.WARNING, f"{who} left: {text}"
-    if event.kind == EV_BUS_REFUSED:
-        return logging.WARNING, f"{who} was refused: {error_for(event.code)}: {text}"
-    if (unit, client, client_type) == (0, 0, 0):
-        who = f"a connection from {peer}"
-    return logging.WARNING, f"{who} was closed for bad input: {text}"
 
 
 def _resolve(host: str) -> str:

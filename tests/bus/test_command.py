@@ -1,0 +1,146 @@
+"""``python -m smartbus bus`` and ``info`` as real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import smartbus
+from smartbus._c import lookup
+from smartbus.bus import PasswordFile
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 30.0
+COMMAND = [sys.executable, "-W", "error", "-m", "smartbus"]
+
+
+def run(*arguments: str, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, int]]:
+    process = subprocess.Popen(
+        [*COMMAND, "bus", "--listen", "127.0.0.1:0", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        match = re.search(r" on 127\.0\.0\.1:(\d+);", line)
+        assert match, (line, process.communicate(timeout=DEADLINE))
+        yield process, line, int(match[1])
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=DEADLINE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_runs_until_it_is_told_to_stop(number: signal.Signals) -> None:
+    with running("--unit", "3") as (process, line, port):
+        assert line == f"SmartBus server, unit 3, on 127.0.0.1:{port}; Ctrl-C stops it.\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
+            process.send_signal(number)
+            assert process.wait(DEADLINE) == 0
+            assert connection.recv(1) == b""
+        assert process.communicate(timeout=DEADLINE) == ("", "")
+
+
+def test_verbose_shows_bad_input_and_life() -> None:
+    with running("-v") as (process, _, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
+            connection.sendall(b"x" * 20)
+            assert connection.recv(1) == b""
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=DEADLINE)
+        assert "listens on" in errors
+        assert "WARNING a connection from 127.0.0.1:" in errors
+        assert "stopped" in errors
+
+
+def test_add_user(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    done = run("bus", "--users", str(path), "--add-user", "anna", text="geheim\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "anna is a new user" in done.stdout
+    assert PasswordFile(path).check("anna", "geheim") == 0
+    done = run("bus", "--users", str(path), "--add-user", "anna", text="neu\n")
+    assert "anna is there with the new password" in done.stdout
+    assert PasswordFile(path).check("anna", "neu") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--listen", "nonsense"], 2, "--listen 'nonsense': expected HOST:PORT"),
+        (["--listen", "1.2.3.4:99999"], 2, "expected HOST:PORT"),
+        (["--add-user", "anna"], 2, "--add-user needs --users FILE"),
+        (["--unit", "16"], 1, "unit_id is 16"),
+        (["--users", "/no/such/file"], 1, "/no/such/file"),
+        (["--users", "/dev/null", "--add-user", "a:b"], 1, "user name 'a:b'"),
+        (["--listen", "192.0.2.1:8089"], 1, "cannot listen on 192.0.2.1:8089"),
+        (["--unit", "x"], 2, "invalid int value"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments: list[str], code: int, message: str) -> None:
+    done = run("bus", *arguments, text="geheim\n")
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_help_and_version() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("bus", "info", "ipsc"):
+        assert command in done.stdout
+    assert run("--version").stdout == f"smartbus {smartbus.__version__}\n"
+    assert "--add-user" in run("bus", "--help").stdout
+    assert run("nonsense").returncode == 2
+    assert run().returncode == 2
+
+
+def test_info() -> None:
+    done = run("info")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"smartbus {smartbus.__version__}" in done.stdout
+    assert str(lookup.core_path()) in done.stdout
+
+
+def test_info_as_json() -> None:
+    facts = json.loads(run("info", "--json").stdout)
+    core = next(lib for lib in facts["net"]["libraries"] if lib["path"] == str(lookup.core_path()))
+    assert (core["rule"], core["kind"]) == ("bundled", "core")
+    assert len(core["bound"]) == 13
+    assert facts["smartbus"] == smartbus.__version__
+
+
+def test_info_tells_why_a_library_is_not_used(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.so"
+    bad.write_text("nonsense")
+    done = run("info", SMARTBUS_NETCLI_LIB=str(bad))
+    assert f"environment {bad}: " in done.stdout
