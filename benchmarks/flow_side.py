@@ -14,7 +14,7 @@ from typing import Final
 from smartbus._c.core_api import EV_CONNECTED
 from smartbus._c.core_net import CoreNet
 from smartbus._c.events import Packets
-from smartbus._c.lookup import load_core
+from smartbus._c.lookup import require_core
 
 RPC: Final = 211
 NOTIFY: Final = 15
@@ -23,10 +23,10 @@ ANY: Final = -1
 TITLE: Final = slice(42, 144)
 TEXT: Final = 148
 
+#: What `echo` is asked to give back.
+PARAM: Final = b"thirty-three bytes, for a request"
 #: A hundred bytes, with a five-digit number in the place of the id.
-REQUEST: Final = (
-    b'{"jsonrpc": "2.0", "id": "%05d", "method": "echo", "params": ["a text of thirty-seven bytes..."]}'
-)
+REQUEST: Final = b'{"jsonrpc": "2.0", "id": "%%05d", "method": "echo", "params": ["%b"]}' % PARAM
 
 
 class FlowSide:
@@ -34,7 +34,7 @@ class FlowSide:
 
     def __init__(self, port: int, unit: int, client: int) -> None:
         """Register on the bus at 127.0.0.1:`port`; requests go to `unit`, `client`."""
-        self._net = CoreNet(load_core())
+        self._net = CoreNet(require_core())
         self._net.init(0)
         code = self._net.connect(0, 2, (b"127.0.0.1", port), None, b"", b"", b"benchmark")
         if code < 0:

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 import zmq
@@ -32,7 +32,7 @@ class Peer(Protocol):
         ...
 
 
-PARAM = "a text of thirty-seven bytes..."
+PARAM: Final = "thirty-three bytes, for a request"
 
 
 def _proxy(front: str, back: str) -> None:

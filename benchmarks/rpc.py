@@ -74,15 +74,12 @@ def measure(peers: dict[str, Peer], rounds: int, seconds: float) -> None:
             for case, run in runs.items():
                 cases.setdefault(case, {}).setdefault(name, []).append(run)
     for case, by_peer in cases.items():
-        ours = by_peer["smartbus"]
+        ours = by_peer.pop("smartbus")
         figure = "p50_us" if "p50_us" in ours[0] else "per_second"
-        for name, runs in by_peer.items():
-            ratios = {} if runs is not ours else {
-                f"vs_{other}": _better(figure, ours, theirs)
-                for other, theirs in by_peer.items()
-                if theirs is not ours
-            }
-            report(f"{name}, {case} outstanding", runs, **ratios)
+        ratios = {f"vs_{name}": _better(figure, ours, runs) for name, runs in by_peer.items()}
+        report(f"smartbus, {case} outstanding", ours, **ratios)
+        for name, theirs in by_peer.items():
+            report(f"{name}, {case} outstanding", theirs)
 
 
 def _better(figure: str, ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> float:
