@@ -129,12 +129,12 @@ class FlowTable:
 
     def _no_ack(self, flow: PendingFlow, after: float) -> None:
         self._acks.pop(flow.invoke_id, None)
-        error = FlowTimeoutError(-25, f"no ack within {after:g} s", flow.invoke_id)
-        if flow.result is not None and flow.result.done():
-            flow.ack.set_result(None)  # who returned was started; the ack got lost
+        result = flow.result
+        if result is not None and result.done() and isinstance(result.result(), bytes):
+            flow.ack.set_result(None)  # what returned was started; the ack got lost
             return
         self._results.pop(flow.invoke_id, None)
-        self._end(flow, error)
+        self._end(flow, FlowTimeoutError(-25, f"no ack within {after:g} s", flow.invoke_id))
 
     def _no_return(self, flow: PendingFlow, after: float) -> None:
         self._results.pop(flow.invoke_id, None)

@@ -183,6 +183,9 @@ async def test_no_ack(server: Server, mode: int) -> None:
     assert isinstance(caught.value, SmartBusTimeoutError)
     with pytest.raises(FlowTimeoutError, match=r"no ack within 0\.05 s"):
         await soon(pair.client.launch_flow(*FLOW, timeout=0.01, mode=1))
+    # … also when the time for a return is over before
+    with pytest.raises(FlowTimeoutError, match=r"no ack within 0\.05 s"):
+        await soon(pair.client.launch_flow(*FLOW, timeout=0.01))
     with pytest.raises(FlowTimeoutError, match=r"no ack within 0\.1 s"):
         await soon(pair.client.call_flow(*FLOW, timeout=30))
     with pytest.raises(FlowTimeoutError, match=r"no return within 0\.01 s"):
