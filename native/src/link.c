@@ -231,11 +231,19 @@ static void on_ack(struct sbi_link *link, const uint8_t *frame, const struct sbi
   after_loss(link, result);
 }
 
+/* A server that asks and does not read gets no more answers than it could get data. */
+static uint8_t *answer_place(struct sbi_link *link, size_t size) {
+  if (sbi_queue_takes(&link->conn.out, size)) return sbi_conn_reserve(&link->conn, size);
+  sbi_net_trace(link->client->net, 1, "client %u: queue is full, an answer is left out",
+                link->client->id);
+  return NULL;
+}
+
 static void answer_ping(struct sbi_link *link, const uint8_t *frame, const struct sbi_head *head) {
   struct sbi_client *client = link->client;
   if (head->src.unit == client->net->unit && head->src.client == client->id) return;
   size_t n = (size_t)head->data_size;
-  uint8_t *place = sbi_conn_reserve(&link->conn, sbi_frame_size(n));
+  uint8_t *place = answer_place(link, sbi_frame_size(n));
   if (place == NULL) return;
   sbi_frame_begin(place, SBI_PING_ACK, SBI_SYSTEM, sbi_client_addr(client), head->src, n);
   if (n > 0) memcpy(place + SBI_HEAD_SIZE, frame + SBI_HEAD_SIZE, n);
@@ -249,7 +257,7 @@ static void answer_global(struct sbi_link *link, const struct sbi_global *newcom
                           .access_unit = (uint8_t)client->access_unit,
                           .status = SBI_PRESENT};
   sbi_text_copy(me.info, sizeof me.info, client->info);
-  uint8_t *place = sbi_conn_reserve(&link->conn, SBI_GLOBAL_FRAME);
+  uint8_t *place = answer_place(link, SBI_GLOBAL_FRAME);
   if (place == NULL) return;
   sbi_global_encode(place, SBI_GLOBAL_ANSWER, me.who, newcomer->who, &me);
   sbi_net_dirty(client->net, link);

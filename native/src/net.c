@@ -193,7 +193,8 @@ int sb_net_step(sb_net *net, int timeout_ms) {
   pthread_mutex_lock(&net->lock);
   net->loop.now = sbi_now_ms();
   sbi_inbox_quiet(net->inbox, true);
-  end_grace(net); /* the host has handled what it drained before */
+  /* The host has handled what it drained before, but not what the keeper added since. */
+  if (sbi_inbox_count(net->inbox) == 0) end_grace(net);
   resume_held(net);
   flush_dirty(net);
   if (timeout_ms != 0 && sbi_inbox_count(net->inbox) > 0) timeout_ms = 0;
@@ -391,6 +392,11 @@ struct place {
   struct sbi_link *link; /* NULL: held for the next registration */
 };
 
+bool sbi_queue_takes(const struct sbi_outq *queue, size_t size) {
+  return queue->frames < SBI_QUEUE_FRAMES &&
+         (queue->bytes == 0 || queue->bytes + size <= SBI_QUEUE_BYTES);
+}
+
 /* The last checks of every sending function (S 5.1, 6 to 8) and room for a frame. */
 static int reserve(sb_net *net, int id, size_t size, struct place *place) {
   struct sbi_client *client = net->clients[id & 0xFF];
@@ -398,9 +404,7 @@ static int reserve(sb_net *net, int id, size_t size, struct place *place) {
   struct sbi_link *link = sbi_client_link(client);
   if (link == NULL && !client->grace) return SB_ENOTCONN;
   struct sbi_outq *queue = link != NULL ? &link->conn.out : &client->held;
-  if (queue->frames >= SBI_QUEUE_FRAMES ||
-      (queue->bytes > 0 && queue->bytes + size > SBI_QUEUE_BYTES))
-    return SB_EFULL;
+  if (!sbi_queue_takes(queue, size)) return SB_EFULL;
   *place = (struct place){sbi_outq_reserve(queue, size), client, link};
   return place->bytes == NULL ? SB_ENOMEM : SB_OK;
 }

@@ -103,6 +103,8 @@ struct sbi_link *sbi_client_link(struct sbi_client *client);
 /* net.c */
 struct sbi_addr sbi_client_addr(const struct sbi_client *client);
 void sbi_net_dirty(sb_net *net, struct sbi_link *link);
+/* Is there room for a frame of `size` bytes? */
+bool sbi_queue_takes(const struct sbi_outq *queue, size_t size);
 void sbi_net_trace(sb_net *net, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
