@@ -88,16 +88,14 @@ static inline void world_accept(struct world *w, struct raw *raw) {
 static inline void world_frame(struct world *w, struct raw *raw, struct raw_frame *frame) {
   UNTIL(raw_next_but_beats(raw, frame), {
     REQUIRE(!raw->ended);
-    world_step(w, 2);
-    raw_read(raw, 0);
+    if (!raw_read(raw, 0)) world_step(w, 2);
   });
 }
 
 static inline void world_heartbeat(struct world *w, struct raw *raw, struct raw_frame *frame) {
   UNTIL(raw_next(raw, frame) && raw_is_heartbeat(frame), {
     REQUIRE(!raw->ended);
-    world_step(w, 2);
-    raw_read(raw, 0);
+    if (!raw_read(raw, 0)) world_step(w, 2);
   });
 }
 

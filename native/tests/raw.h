@@ -149,13 +149,15 @@ static inline void raw_put_vector(struct raw *raw, const char *name) {
 
 /* ---- reading --------------------------------------------------------------- */
 
-/* Read what is there, after waiting for it for so long. */
-static inline void raw_read(struct raw *raw, int ms) {
+/* Read what is there, after waiting for it for so long; false if nothing came. */
+static inline bool raw_read(struct raw *raw, int ms) {
   struct pollfd polled = {.fd = raw->fd, .events = POLLIN};
-  if (raw->ended || (ms > 0 && poll(&polled, 1, ms) <= 0)) return;
-  if (raw->begin > 0) memmove(raw->bytes, raw->bytes + raw->begin, raw->end - raw->begin);
-  raw->end -= raw->begin;
-  raw->begin = 0;
+  if (raw->ended || (ms > 0 && poll(&polled, 1, ms) <= 0)) return false;
+  if (raw->begin == raw->end || raw->begin > raw->room / 2) {
+    if (raw->begin < raw->end) memmove(raw->bytes, raw->bytes + raw->begin, raw->end - raw->begin);
+    raw->end -= raw->begin;
+    raw->begin = 0;
+  }
   if (raw->room - raw->end < 65536) {
     raw->room = raw->room == 0 ? 1 << 17 : raw->room * 2;
     raw->bytes = realloc(raw->bytes, raw->room);
@@ -164,6 +166,7 @@ static inline void raw_read(struct raw *raw, int ms) {
   ssize_t n = recv(raw->fd, raw->bytes + raw->end, raw->room - raw->end, 0);
   if (n > 0) raw->end += (size_t)n;
   if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) raw->ended = true;
+  return n > 0;
 }
 
 /* The next frame among the bytes that were read; false if none is whole. */
