@@ -587,6 +587,7 @@ static int notify_item(sb_net *net, int client, const sb_notify_item *item, cons
   if (item->server_unit > SBI_MAX_SERVER_UNIT) return SB_EUNIT;
   if (item->title_size == 0 || item->text_size == 0) return SB_EARGUMENT;
   if (item->text_size > SBI_MAX_NOTIFY_TEXT) return SB_ETOOBIG;
+  if (net == NULL) return SB_ENOINIT;
   struct sbi_notify notify = {
       .expires = item->expires, .text = text + item->title_size, .text_size = item->text_size};
   size_t title = item->title_size;
@@ -601,18 +602,18 @@ int sb_net_notify_many(sb_net *net, int client, sb_notify_item *items, int count
   const char *text = blob;
   size_t left = blob_size;
   int accepted = 0;
-  pthread_mutex_lock(&net->lock);
+  if (net != NULL) pthread_mutex_lock(&net->lock);
   for (int i = 0; i < count; i++) {
-    size_t size = (size_t)items[i].title_size + items[i].text_size;
-    if (size > left) {
+    size_t title_size = items[i].title_size, text_size = items[i].text_size;
+    if (text_size > left || title_size > left - text_size) {
       items[i].result = SB_EARGUMENT;
       continue;
     }
     items[i].result = notify_item(net, client, &items[i], text);
     accepted += items[i].result > 0;
-    text += size;
-    left -= size;
+    text += title_size + text_size;
+    left -= title_size + text_size;
   }
-  pthread_mutex_unlock(&net->lock);
+  if (net != NULL) pthread_mutex_unlock(&net->lock);
   return accepted;
 }
