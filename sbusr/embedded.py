@@ -13,7 +13,7 @@ from smartbus.bus import Bus
 
 __all__ = ["Embedded"]
 
-STOP_GRACE = 1.5
+STOP_GRACE = 1.0
 """Seconds that the stand-in IPSC has to end."""
 
 _ROOT = str(Path(__file__).resolve().parent.parent)

@@ -15,7 +15,7 @@ from smartbus.__main__ import main as smartbus
 
 __all__ = ["main"]
 
-GRACE = 1.0
+GRACE = 0.7
 """Seconds that the flow host has to end by itself."""
 
 

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
 from itertools import repeat
@@ -42,8 +43,10 @@ _logger = logging.getLogger(__name__)
 _Reply = tuple[int, int, bytes, bytes]
 _T = TypeVar("_T")
 
-EXIT_GRACE = 1.0
-"""Seconds that worker processes have to end when the executor stops."""
+EXIT_GRACE = 0.5
+"""Seconds that idle worker processes have to end when the executor stops."""
+BUSY_LOGGED = 5.0
+"""Seconds between two log lines about refused requests."""
 
 
 class Executor:
@@ -59,10 +62,11 @@ class Executor:
 
     Args:
         queue_maxsize: Requests that may be waiting or in execution; more are answered "server
-            busy" at once. 0 is no limit.
+            busy" at once. 0 is no limit, except `queue_maxbytes`.
         pool_processes: Worker processes; None is the number of processors.
         pool_maxtasksperchild: A worker process is replaced after so many requests; None is never.
             (Under heavy load it may do more, see `sbusr.pool.RecycleBudget`.)
+        queue_maxbytes: Bytes of requests that may be waiting or in execution, likewise.
         loop: An event loop, which may not be running yet.
         methods: Name of the methods package.
         methods_path: Directory that it is in, where that is not on ``sys.path``.
@@ -83,6 +87,7 @@ class Executor:
         pool_processes: int | None = None,
         pool_maxtasksperchild: int | None = None,
         *,
+        queue_maxbytes: int = 256 << 20,
         loop: asyncio.AbstractEventLoop | None = None,
         methods: str = "methods",
         methods_path: str | os.PathLike[str] | None = None,
@@ -101,6 +106,7 @@ class Executor:
                 f"pool_maxtasksperchild is {pool_maxtasksperchild}; it must be positive, or None"
             )
         self._max_open: float = queue_maxsize or float("inf")
+        self._max_bytes = queue_maxbytes
         self._processes = pool_processes or os.cpu_count() or 1
         self._max_tasks = pool_maxtasksperchild
         self._given_loop = loop
@@ -121,6 +127,9 @@ class Executor:
         self._own_thread: LoopThread | None = None
         self._pool: Pool | None = None
         self._open = 0
+        self._bytes = 0
+        self._refused = 0
+        self._refused_logged = float("-inf")
         self._idle = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._refusal: Error | None = None
@@ -285,16 +294,29 @@ class Executor:
         if self._refusal is not None:
             self._refuse(items, self._refusal)
             return
+        size = _size(items)
         room = self._max_open - self._open
-        if len(items) > room:
-            self._refuse(items[int(room) :], _BUSY)
-            del items[int(room) :]
+        if len(items) > room or self._bytes + size > self._max_bytes:
+            items, surplus = self._cut(items, room)
+            size = _size(items)
+            self._refuse(surplus, _BUSY)
         if items:
             self._open += len(items)
-            self._pool.submit(items)
+            self._bytes += size
+            self._pool.submit(items, size)
+
+    def _cut(self, items: list[Item], room: float) -> tuple[list[Item], list[Item]]:
+        """Split requests into those that there is room for, and the others."""
+        size = self._bytes
+        for number, (_, _, _, body) in enumerate(items):
+            size += len(body)
+            if number >= room or size > self._max_bytes:
+                return items[:number], items[number:]
+        return items, []
 
     def _refuse(self, items: list[Item], error: Error) -> None:
         self._open += len(items)
+        self._bytes += _size(items)
         self.failed(items, error)
 
     # ---- replies (see pool.PoolOwner) --------------------------------------------------------
@@ -310,7 +332,7 @@ class Executor:
                     client, replies = asker, []
                 replies.append((head[_UNIT], head[_CLIENT], title, text))
         self._deliver(client, replies)
-        self._done(len(answers))
+        self._done(len(answers), sum([len(item[3]) for item, _, _ in answers]))
 
     def failed(self, items: Sequence[Item], error: Error) -> None:
         """Send an error to everyone who waits for a reply."""
@@ -319,16 +341,21 @@ class Executor:
             if id_ is not msgspec.UNSET:
                 title, text = error_reply(id_, error)
                 self._deliver(client, [(head[_UNIT], head[_CLIENT], title, text)])
-        if items and error is not _BUSY:
-            _logger.warning("%d requests answered with error %s", len(items), error)
-        self._done(len(items))
+        self._done(len(items), _size(items))
+        self._refused += len(items)
+        now = time.monotonic()
+        if self._refused and now - self._refused_logged > BUSY_LOGGED:
+            _logger.warning("%d requests answered with an error, last %s", self._refused, error)
+            self._refused = 0
+            self._refused_logged = now
 
     def logged(self, record: logging.LogRecord) -> None:
         """Pass a worker's log record on."""
         self._log(record)
 
-    def _done(self, count: int) -> None:
+    def _done(self, count: int, size: int) -> None:
         self._open -= count
+        self._bytes -= size
         if self._open == 0:
             self._idle.set()
 
@@ -351,6 +378,10 @@ class Executor:
 
 
 _BUSY = Error(code=SERVER_BUSY, message="Server busy: too many requests are waiting.")
+
+
+def _size(items: Sequence[Item]) -> int:
+    return sum([len(body) for _, _, _, body in items])
 
 
 @lru_cache(maxsize=64)

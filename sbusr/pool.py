@@ -174,14 +174,13 @@ class Pool:
                 raise self._problem or Error(code=WORKER_UNAVAILABLE, message="not started")
             await asyncio.wait(starting, return_when=asyncio.FIRST_COMPLETED)
 
-    def submit(self, items: list[Item]) -> None:
-        """Execute requests."""
+    def submit(self, items: list[Item], size: int) -> None:
+        """Execute requests, whose bodies have ``size`` bytes altogether."""
         if self._problem is not None:
             self._owner.failed(items, self._problem)
             return
         if self._alone and not self._queue:
             slot = self._slots[0]
-            size = sum([len(item[3]) for item in items])
             if len(items) <= self._room(slot) and (size <= BATCH_BYTES or len(items) == 1):
                 self._send(slot, items)
                 return
@@ -217,7 +216,7 @@ class Pool:
             return pids
 
     async def close(self, grace: float) -> list[Item]:
-        """End all workers: those that do not end within ``grace`` seconds are killed.
+        """End all workers; those that still execute, or do not end within ``grace`` s, are killed.
 
         Returns:
             The requests that are not answered.
@@ -231,8 +230,11 @@ class Pool:
             if slot.next is not None:
                 slot.next.kill()
         for worker in self._workers:
-            left += worker.take_pending()
-            worker.drain()
+            if unanswered := worker.take_pending():
+                left += unanswered
+                worker.kill()
+            else:
+                worker.drain()
         exits = [worker.exited for worker in self._workers]
         if exits:
             await asyncio.wait(exits, timeout=grace)

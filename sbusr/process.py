@@ -289,7 +289,6 @@ class WorkerProcess:
             self._owner.worker_answered(done)
 
     def _on_back(self, body: bytes) -> None:
-        self.stalled = True
         items = [
             item
             for tasks in unpack_back(body)
@@ -297,6 +296,8 @@ class WorkerProcess:
             if (item := self.pending.pop(task, None)) is not None
         ]
         self.dispatched -= len(items)
+        # If nothing is left, the long call has ended and its answer has overtaken this.
+        self.stalled = bool(self.pending)
         self._owner.worker_returned(items)
 
     def _on_log(self, body: bytes) -> None:

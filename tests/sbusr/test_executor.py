@@ -208,6 +208,23 @@ async def test_full_queue_answers_busy_at_once(make: Make, tmp_path: Path) -> No
     assert (await sink.wait_for("again"))["result"] == 1
 
 
+async def test_full_queue_by_bytes(make: Make, tmp_path: Path) -> None:
+    executor, sink = await make(pool_processes=1, queue_maxbytes=10_000, reply_limit=None), Sink()
+    started, go = tmp_path / "started", tmp_path / "go"
+    executor.put(sink, HEAD, request("wait_for", [str(started), str(go)], "slow"))
+    await until(started.exists)
+    for n in range(4):
+        executor.put(sink, HEAD, request("echo", ["x" * 4000], n))
+    assert sink.results() == {"2": "error -32000", "3": "error -32000"}
+    executor.put_many(sink, [(HEAD, request("echo", ["x" * 900], n)) for n in range(10, 14)])
+    assert set(sink.results()) == {"2", "3", "11", "12", "13"}
+    go.touch()
+    await sink.wait(9)
+    executor.put(sink, HEAD, request("echo", ["x" * 4000], "again"))
+    assert (await sink.wait_for("again"))["result"] == "x" * 4000
+    assert executor.open_requests == 0
+
+
 @pytest.mark.parametrize("bad", [{"queue_maxsize": -1}, {"pool_processes": 0}])
 def test_bad_arguments(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
