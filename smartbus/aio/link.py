@@ -211,6 +211,8 @@ class Link(asyncio.Protocol):
     def _beat(self) -> None:
         """Send a heartbeat, unless a peer that does not read has enough to do already."""
         assert self._transport is not None
+        if self._transport.is_closing():
+            return
         if not self._write_paused:
             beat = Heartbeat(self._beats, int(time.time()), form=self._registration.form)
             self._transport.write(beat.encode(self._src, self.access_point))

@@ -36,10 +36,6 @@ class Outbox:
         self._scheduled = False
         self._waiters: list[asyncio.Future[None]] = []
 
-    def __len__(self) -> int:
-        """Return how many frames wait."""
-        return self._frames
-
     def check(self, size: int) -> None:
         """Raise `BufferFullError` if a frame of `size` bytes finds no room."""
         if self._frames >= self._max_frames or (

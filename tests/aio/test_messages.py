@@ -440,6 +440,15 @@ def reading_paused(client: SmartBusClient) -> bool:
     return link is not None and link.reading_paused
 
 
+async def test_cancelled_readers_are_forgotten(pair: Pair) -> None:
+    for _ in range(3):
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(pair.client.receive(), 0.001)
+    assert not pair.client._packets._readers
+    pair.peer.data(b"later")
+    assert (await pair.packet()).data == b"later"
+
+
 async def test_back_pressure(server: Server) -> None:
     pair = await connect(server, limits=Limits(packets=100))
     first = asyncio.create_task(pair.client.receive())

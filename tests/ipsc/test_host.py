@@ -529,6 +529,23 @@ async def test_sending_while_the_bus_is_away(flows: Path) -> None:
     await ipsc.close()
 
 
+async def test_answers_that_find_no_bus_are_logged(
+    flows: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Bus() as bus:
+        ipsc = Ipsc(bus.host, bus.port, flows, answer_delay=0.2)
+        await ipsc.start()
+        await ipsc.wait_connected(10)
+        async with SmartBusClient(bus.host, bus.port, 20, 0, 20) as client:
+            Caller(client, flows).write("F", "result = [1]")
+            body = FlowCall(b"P", b"F", 1).encode()
+            client.send_data(Cmd.FLOW_CALL, 1, 0, 0, 2, body)
+            await until(lambda: ipsc._pending and not ipsc.running)
+    await until(lambda: "cannot return" in caplog.text)
+    assert "cannot acknowledge" in caplog.text
+    await ipsc.close()
+
+
 async def test_wait_ended(bus: Bus, flows: Path) -> None:
     ipsc = Ipsc(bus.host, bus.port, flows)
     with pytest.raises(NotInitializedError):
