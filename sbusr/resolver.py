@@ -28,55 +28,85 @@ _MAX_NAME = 500
 """Longest method name that is looked at, in characters."""
 
 
-class Method:
-    """A callable and what its signature accepts.
+class Signature:
+    """What arguments a function takes. The rules are Python's own for calls."""
 
-    The check is that of ``inspect.Signature.bind``, prepared once, because it runs for every
-    request. It makes a wrong call of a method distinguishable from a ``TypeError`` inside it.
+    def __init__(self, function: Callable[..., Any]) -> None:
+        positional: list[inspect.Parameter] = []
+        named: list[inspect.Parameter] = []
+        self.most: float = 0
+        """How many positional arguments it takes at most."""
+        self._any_name = False
+        for parameter in inspect.signature(function).parameters.values():
+            kind = parameter.kind
+            if kind is parameter.VAR_POSITIONAL:
+                self.most = float("inf")
+            elif kind is parameter.VAR_KEYWORD:
+                self._any_name = True
+            else:
+                if kind is not parameter.KEYWORD_ONLY:
+                    positional.append(parameter)
+                if kind is not parameter.POSITIONAL_ONLY:
+                    named.append(parameter)
+        self.most = max(self.most, len(positional))
+        self._order = [parameter.name for parameter in positional]
+        self._names = {parameter.name for parameter in named}
+        self._required = [p.name for p in (*positional, *named) if p.default is p.empty]
+        only_named = {p.name for p in named}.difference(self._order)
+        self.least: float = sum(p.default is p.empty for p in positional)
+        """How many positional arguments it needs if there are no named ones."""
+        if only_named.intersection(self._required):
+            self.least = float("inf")
+
+    def mistake(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+        """Say what is wrong with these arguments, if anything is."""
+        if len(args) > self.most:
+            return f"{len(args)} arguments are given, at most {self.most} are taken"
+        given = set(self._order[: len(args)])
+        for name in kwargs:
+            if name in self._names:
+                if name in given:
+                    return f"argument {name!r} is given twice"
+                given.add(name)
+            elif not self._any_name:
+                return f"there is no argument {name!r}"
+        missing = [name for name in self._required if name not in given]
+        return f"argument {missing[0]!r} is missing" if missing else None
+
+
+class Method:
+    """A callable that a request may name.
+
+    Arguments are checked before the call, so that a wrong call of a method is distinguishable from
+    a ``TypeError`` inside it.
     """
 
-    __slots__ = ("_bind", "_maximum", "_minimum", "function", "name")
+    __slots__ = ("_least", "_most", "_signature", "function", "name")
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
         self.function = function
-        self._minimum = 0
-        self._maximum: float = 0
-        self._bind: Callable[..., Any] | None = None
+        self._signature: Signature | None
         try:
-            signature = inspect.signature(function)
-        except (TypeError, ValueError):  # nothing known: let the call itself decide
-            self._maximum = float("inf")
-            return
-        self._bind = signature.bind
-        for parameter in signature.parameters.values():
-            required = parameter.default is parameter.empty
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                self._maximum = float("inf")
-            elif parameter.kind is parameter.KEYWORD_ONLY:
-                if required:
-                    # Cannot be called by position at all.
-                    self._minimum = sys.maxsize
-            elif parameter.kind is not parameter.VAR_KEYWORD:
-                self._maximum += 1
-                self._minimum += required
+            self._signature = Signature(function)
+        except (TypeError, ValueError):  # nothing known: the call itself decides
+            self._signature = None
+            self._least, self._most = 0.0, float("inf")
+        else:
+            self._least, self._most = self._signature.least, self._signature.most
 
     def accepts(self, count: int) -> bool:
-        """Whether it can be called with ``count`` positional arguments."""
-        return self._minimum <= count <= self._maximum
+        """Whether it can be called with ``count`` positional arguments: the quick check."""
+        return self._least <= count <= self._most
 
     def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Check arguments against the signature.
+        """Check arguments.
 
         Raises:
             InvalidParamsError: They do not fit; ``data`` says why.
         """
-        if self._bind is None:
-            return
-        try:
-            self._bind(*args, **kwargs)
-        except TypeError as exc:
-            raise InvalidParamsError(data=str(exc)) from None
+        if self._signature is not None and (why := self._signature.mistake(args, kwargs)):
+            raise InvalidParamsError(data=why)
 
 
 class Resolver:

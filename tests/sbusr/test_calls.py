@@ -163,13 +163,13 @@ def test_unknown_method(calls: Calls) -> None:
 @pytest.mark.parametrize(
     ("method", "params", "hint"),
     [
-        ("add", [], "missing a required argument: 'a'"),
-        ("add", [1, 2, 3], "too many positional arguments"),
-        ("add", {"c": 1, "a": 1}, "unexpected keyword argument 'c'"),
-        ("keyword", ["x"], "too many positional arguments"),
-        ("keyword", [], "missing a required"),
-        ("positional", {"a": 1, "b": 2}, "'a'"),
-        ("Thing.klass", [], "missing a required argument: 'a'"),
+        ("add", [], "argument 'a' is missing"),
+        ("add", [1, 2, 3], "3 arguments are given, at most 2 are taken"),
+        ("add", {"c": 1, "a": 1}, "there is no argument 'c'"),
+        ("keyword", ["x"], "1 arguments are given, at most 0 are taken"),
+        ("keyword", [], "argument 'name' is missing"),
+        ("positional", {"a": 1, "b": 2}, "there is no argument 'a'"),
+        ("Thing.klass", [], "argument 'a' is missing"),
     ],
 )
 def test_wrong_arguments(calls: Calls, method: str, params: Any, hint: str) -> None:
