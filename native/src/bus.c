@@ -187,6 +187,7 @@ int sb_bus_listen(sb_bus *bus, const char *ip, int port) {
 static void look_at(struct sbi_peer *peer) {
   const sb_bus *bus = peer->bus;
   int64_t now = bus->loop.now;
+  sbi_peer_measure(peer);
   bool undecided = peer->state == SBI_PEER_NEW || peer->state == SBI_PEER_ASKED;
   if (peer->state == SBI_PEER_REFUSED) {
     if (now - peer->since >= SBI_LINGER_MS)

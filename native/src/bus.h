@@ -108,6 +108,9 @@ void sbi_member_leave(struct sbi_peer *peer, bool announce);
 void sbi_tell_present(struct sbi_peer *peer);
 void sbi_route(struct sbi_peer *from, const uint8_t *frame, const struct sbi_head *head);
 struct sbi_addr sbi_bus_addr(const sb_bus *bus);
+/* Is its queue full, or no longer? Sockets take bytes, and events and acks are queued, without
+ * anyone asking; so whoever looks at peer->full asks anew. */
+void sbi_peer_measure(struct sbi_peer *peer);
 /* Room for a frame in a link's queue; NULL: no memory. */
 uint8_t *sbi_peer_reserve(struct sbi_peer *peer, size_t size);
 

@@ -254,18 +254,14 @@ const struct sbi_conn_ops sbi_peer_ops = {.frame = on_frame, .lost = lost};
 
 /* ---- writing --------------------------------------------------------------- */
 
-static bool drained(const struct sbi_peer *peer) {
-  const sb_bus_options *options = &peer->bus->options;
-  return peer->conn.out.bytes <= options->high_bytes / 2 &&
-         peer->conn.out.frames <= options->high_frames / 2;
-}
-
 /* Links whose receiver is no longer full go on. Returns whether there were any. */
 static bool let_go_on(sb_bus *bus) {
   bool any = false;
   for (struct sbi_peer *peer = bus->peers, *next; peer != NULL; peer = next) {
     next = peer->next;
-    if (peer->waits_for == NULL || peer->waits_for->full) continue;
+    if (peer->waits_for == NULL) continue;
+    sbi_peer_measure(peer->waits_for);
+    if (peer->waits_for->full) continue;
     peer->waits_for = NULL;
     bus->waiting--;
     any = true;
@@ -283,7 +279,6 @@ void sbi_bus_flush(sb_bus *bus) {
       bus->dirty = peer->next_dirty;
       peer->dirty = false;
       sbi_conn_flush(&peer->conn);
-      if (peer->full && drained(peer)) peer->full = false;
     }
     moved = bus->waiting > 0 && let_go_on(bus);
   }

@@ -40,14 +40,28 @@ static bool over_bound(const struct sbi_peer *peer) {
          peer->conn.out.frames >= options->high_frames;
 }
 
+static bool drained(const struct sbi_peer *peer) {
+  const sb_bus_options *options = &peer->bus->options;
+  return peer->conn.out.bytes <= options->high_bytes / 2 &&
+         peer->conn.out.frames <= options->high_frames / 2;
+}
+
+void sbi_peer_measure(struct sbi_peer *peer) {
+  if (peer->full) {
+    peer->full = !drained(peer);
+  } else if (over_bound(peer)) {
+    peer->full = true;
+    peer->full_since = peer->bus->loop.now;
+  }
+}
+
 /* The receiver's queue grew: when it is full, its sender waits. */
 static void check_full(struct sbi_peer *from, struct sbi_peer *to) {
   if (!over_bound(to)) return;
   if (!to->full) {
     sbi_conn_flush(&to->conn);
     if (!over_bound(to)) return;
-    to->full = true;
-    to->full_since = to->bus->loop.now;
+    sbi_peer_measure(to);
   }
   if (from->waits_for == NULL) from->bus->waiting++;
   from->waits_for = to;
