@@ -85,14 +85,20 @@ static inline bool raw_accept(struct raw *raw, int listener) {
   return true;
 }
 
-static inline void raw_open(struct raw *raw, int port) {
+/* `buffer`: how much the system may receive before anyone reads, 0 = its default. */
+static inline void raw_open_with(struct raw *raw, int port, int buffer) {
   struct sockaddr_in address = {.sin_family = AF_INET,
                                 .sin_port = htons((uint16_t)port),
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   *raw = (struct raw){.fd = socket(AF_INET, SOCK_STREAM, 0)};
   REQUIRE(raw->fd >= 0);
+  if (buffer > 0) setsockopt(raw->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
   REQUIRE_INT(connect(raw->fd, (struct sockaddr *)&address, sizeof address), 0);
   raw_options(raw->fd);
+}
+
+static inline void raw_open(struct raw *raw, int port) {
+  raw_open_with(raw, port, 0);
 }
 
 static inline void raw_close(struct raw *raw) {
