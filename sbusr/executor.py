@@ -37,6 +37,8 @@ __all__ = ["Executor", "ResetError"]
 
 _UNIT, _CLIENT = 5, 6
 """Where the sender's unit and client id are in a packet head (NET.md 1.1)."""
+HEAD_SIZE = 20
+"""Bytes of a packet head."""
 
 _logger = logging.getLogger(__name__)
 
@@ -256,12 +258,16 @@ class Executor:
             txt: The request.
 
         Raises:
+            ValueError: ``pack_info`` is no packet head.
             RuntimeError: The executor was not started.
         """
+        head = bytes(pack_info)
+        if len(head) != HEAD_SIZE:
+            raise ValueError(f"a packet head has {HEAD_SIZE} bytes, not {len(head)}")
         if isinstance(txt, str):
-            self._submit([(client, "utf-8", bytes(pack_info), txt.encode("utf-8", "replace"))])
+            self._submit([(client, "utf-8", head, txt.encode("utf-8", "replace"))])
         else:
-            self.put_many(client, [(bytes(pack_info), txt or b"")])
+            self.put_many(client, [(head, txt or b"")])
 
     def put_many(self, client: Any, batch: Sequence[tuple[bytes, bytes]]) -> None:
         """Execute requests: the fast way for what `smartbus.net.Client.on_data_batch` gets.

@@ -199,6 +199,8 @@ class Pool:
         async with self._resetting:
             pids = []
             for slot in self._slots:
+                if self._stopping:
+                    raise ResetError("the daemon is stopping")
                 if slot.next is not None:  # it has the old code
                     self._discard(slot)
                 slot.hurry = True
@@ -314,7 +316,9 @@ class Pool:
             self._take_over(slot)
 
     def _start_next(self, slot: Slot) -> None:
-        slot.retry = None
+        if slot.retry is not None:
+            slot.retry.cancel()
+            slot.retry = None
         config = msgspec.structs.replace(self._config, name=f"sbusr-worker-{slot.number}")
         try:
             slot.next = WorkerProcess(self._loop, self, config)
@@ -412,9 +416,12 @@ class Pool:
             slot.current = None
             if not self._stopping:
                 _logger.error("worker %s (pid %d) died", worker.name, worker.pid)
-                if slot.next is None:
+                if slot.next is not None:
+                    self._take_over(slot)
+                elif worker.dispatched:
                     self._start_next(slot)
-                self._take_over(slot)
+                else:  # it has lived for nothing, and so may the next one
+                    slot.retry = self._loop.call_later(BACKOFF[0], self._start_next, slot)
         self._pump()
 
 

@@ -9,7 +9,6 @@ import itertools
 import logging
 import mmap
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +48,8 @@ START_TIMEOUT = 60.0
 """Seconds within which the methods package must be imported."""
 EXIT_GRACE = 2.0
 """Seconds that a process has to end after it has closed its end of the socket pair."""
+REAP_EVERY = 0.02
+"""Seconds between two looks for the end of a process, where nothing tells."""
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
 _logger = logging.getLogger(__name__)
@@ -321,6 +322,13 @@ class WorkerProcess:
         """No more will come from it, except what its socket still holds."""
         if self.state is State.GONE:
             return
+        if self.pending and self._process.poll() is None:
+            # Only when it has ended is it certain what it has not started.
+            self.kill()
+            self._loop.remove_reader(self._sock)
+            if self._pidfd < 0:
+                self._loop.call_later(REAP_EVERY, self._gone)
+            return
         was_starting = self.state is State.STARTING
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
@@ -360,7 +368,7 @@ class WorkerProcess:
             return
         if self._process.poll() is None:
             if self._pidfd < 0:
-                self._loop.call_later(0.02, self._reap)
+                self._loop.call_later(REAP_EVERY, self._reap)
             return
         self._timer.cancel()
         if self._pidfd >= 0:
@@ -373,7 +381,7 @@ class WorkerProcess:
         code = self._process.poll()
         if code is None:
             return "it has closed its connection"
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def __repr__(self) -> str:
         return f"<WorkerProcess {self.name} pid={self.pid} {self.state.value}>"

@@ -213,6 +213,10 @@ class Worker:
         poll = select.poll()
         poll.register(self._link.sock, 0)  # tells only that the parent is gone
         poll.register(self._wake, select.POLLIN)
+        with contextlib.suppress(ConnectionError):  # the main thread will see it too
+            self._help_for_ever(poll)
+
+    def _help_for_ever(self, poll: select.poll) -> None:
         while True:
             self._pause(poll, None)
             while True:
@@ -297,8 +301,15 @@ def main(argv: list[str]) -> int:
     for fd in descriptors:
         os.set_inheritable(fd, False)
     sock = socket.socket(fileno=descriptors[0])
+    # A process that a method forks must not speak in the name of this one.
+    os.register_at_fork(after_in_child=sock.close)
     progress = memoryview(mmap.mmap(descriptors[1], 8)).cast("Q")
-    link = Link(sock)
+    with contextlib.suppress(ConnectionError):  # the parent is gone
+        return _run(Link(sock), progress)
+    return 0
+
+
+def _run(link: Link, progress: memoryview) -> int:
     while not link.frames:
         if not link.receive():
             return 0
@@ -323,7 +334,7 @@ def main(argv: list[str]) -> int:
     link.send_json(READY, {"pid": os.getpid()})
     worker.run()
     # What follows (atexit handlers of methods, say) need not keep the parent waiting.
-    sock.shutdown(socket.SHUT_WR)
+    link.sock.shutdown(socket.SHUT_WR)
     return 0
 
 

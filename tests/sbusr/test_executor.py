@@ -339,6 +339,46 @@ async def test_death_is_noticed_though_a_child_holds_the_socket(make: Make) -> N
         os.kill(child, signal.SIGKILL)
 
 
+async def test_worker_that_closes_its_socket_is_ended(make: Make, tmp_path: Path) -> None:
+    executor, sink = await make(pool_processes=1), Sink()
+    executor.put_many(
+        sink,
+        [
+            (HEAD, request("close_socket", [], "bad")),
+            (HEAD, request("append", [str(tmp_path / "runs"), "x"], "next")),
+        ],
+    )
+    await sink.wait(2)
+    assert sink.results() == {"bad": "error -32002", "next": None}
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+async def test_method_that_forks_answers_once(make: Make) -> None:
+    executor, sink = await make(pool_processes=1), Sink()
+    executor.put(sink, HEAD, request("fork", [], 1))
+    executor.put(sink, HEAD, request("pid", [], 2))
+    await sink.wait(2)
+    (worker,) = pids(executor)
+    assert sink.results()["2"] == worker
+    assert set(sink.counts().values()) == {1}
+
+
+async def test_worker_that_dies_again_and_again_is_started_again_and_again(make: Make) -> None:
+    executor, sink = await make(pool_processes=1), Sink()
+    for _ in range(3):
+        (worker,) = await until(lambda: pids(executor))
+        os.kill(worker, signal.SIGKILL)
+        await until(lambda: worker not in {w.pid for w in executor.workers})  # noqa: B023
+    executor.put(sink, HEAD, request("add", [1, 2], 1))
+    assert (await sink.wait())[0]["result"] == 3
+
+
+async def test_bad_head(make: Make) -> None:
+    executor = await make(pool_processes=1)
+    with pytest.raises(ValueError, match="20 bytes, not 3"):
+        executor.put(Sink(), b"abc", b"{}")
+
+
 async def test_sigint_does_not_hurt_a_worker(make: Make) -> None:
     executor, sink = await make(pool_processes=1), Sink()
     await executor.wait_ready()
