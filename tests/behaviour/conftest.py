@@ -14,7 +14,7 @@ import pytest
 from smartbus._c.lookup import VENDOR_WHEEL
 from smartbus.bus import Bus
 from tests.behaviour.couple import Couple
-from tests.net.peer import KINDS, Peer
+from tests.net.peer import KINDS, THUNKS, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def without_vendor() -> str | None:
 
 
 def start(kind: str, unit: int) -> Peer:
-    if kind == "vendor":
+    if kind in ("vendor", THUNKS):
         reason = without_vendor()
         if reason is not None:
             pytest.skip(reason)

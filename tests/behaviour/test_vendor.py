@@ -9,7 +9,8 @@ import pytest
 from smartbus.bus import Bus
 from smartbus.errors import ClientExistsError, NotConnectedError, TooManyClientsError, UnitIdError
 from tests.behaviour.couple import token
-from tests.net.peer import DEADLINE, Peer
+from tests.behaviour.ipsc import Ipsc
+from tests.net.peer import DEADLINE, THUNKS, Peer
 
 Start = Callable[[str, int], Peer]
 
@@ -70,3 +71,28 @@ def test_data_at_the_end_of_vendor_buffers(vendor: Peer, bus: Bus) -> None:
     vendor.on(1, "ping", 0, 99, 1, mark)
     vendor.expect("data", 1, mark)
     assert bus.stats().undeliverable == 6 * 6
+
+
+def test_the_vendor_without_the_core(peers: Start, bus: Bus) -> None:
+    """Events come through ctypes callbacks then, and are the same."""
+    vendor, core = peers(THUNKS, 20), peers("core", 21)
+    vendor.join(200, 18, bus.host, bus.port, info="vendor")
+    core.join(1, 18, bus.host, bus.port, info="core")
+    vendor.expect("connect", 200)
+    assert vendor.expect("global", 21, 1)[3:] == (18, 0, 1, "core")
+    with Ipsc(bus):
+        number = vendor.on(200, "launch_flow", 0, 0, "Project1", "echo", 0, 20, ["参数"])
+        assert vendor.expect("flow_ack", 200, number)[3] == 1
+        assert vendor.expect("flow_resp", 200, number)[3] == ["参数"]
+        number = vendor.on(200, "launch_flow", 0, 0, "Project1", "silent", 0, 0.1, [])
+        assert vendor.expect("flow_timeout", 200, number)[4] is None
+    core.call("send_burst", 1, 2000, (20, 200, 18), 100)
+    for expected in range(2000):
+        data, head = vendor.expect("data", 200)[2:]
+        assert int.from_bytes(data[:4], "little") == expected
+        assert (head.src_unit_id, head.src_unit_client_id) == (21, 1)
+    vendor.on(200, "send_data", 1, 3, 21, 1, 18, b"back")
+    core.expect("data", 1, b"back")
+    bus.kick(20, 200)
+    vendor.expect("disconnect", 200)
+    vendor.expect("connect", 200)

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from smartbus._c import lookup
 from smartbus.head import Head
 from smartbus.net import Client
 
@@ -40,6 +41,8 @@ KINDS: dict[str, tuple[str, bool]] = {
     "abi": ("core", True),
     "vendor": ("vendor", False),
 }
+#: The vendor's library where there is no core: with ctypes callbacks.
+THUNKS = "vendor without core"
 
 #: An event: its name and arguments. Those of one client have its id first.
 Event = tuple[Any, ...]
@@ -256,6 +259,9 @@ class _Commands:
         pass
 
     def initialize(self, kind: str, unit: int) -> None:
+        if kind == THUNKS:
+            lookup.CORE_NAME = "core-that-nobody-built"  # type: ignore[misc]
+            kind = "vendor"
         library, abi = KINDS[kind]
         Client.initialize(
             unit, lambda *event: self._report.event("global", *event), library, abi=abi
