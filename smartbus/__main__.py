@@ -22,7 +22,9 @@ COMMANDS: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`, by default this process's; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="python -m smartbus", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m smartbus", description="The commands of SmartBus for Python."
+    )
     parser.add_argument("--version", action="version", version=f"smartbus {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module, text) in COMMANDS.items():
