@@ -1,0 +1,151 @@
+/* Memory runs out at every place in turn: a bus and two nets register, send, call, notify and
+ * close while the n-th allocation fails, for every n. Whatever is lost, nothing crashes, leaks or
+ * hangs, and afterwards the same process does the same without a fault. Needs MODE=faults. */
+#include "alloc.h"
+#include "check.h"
+#include "smartbus_core.h"
+
+enum { UNIT_A = 20, UNIT_B = 21, PATIENCE_MS = 100 };
+
+struct scene {
+  sb_bus *bus;
+  int port;
+  sb_net *a, *b;
+  bool connected_a, connected_b;
+  int data, acks, globals;
+  bool faulty; /* something may be missing */
+};
+
+static void look(struct scene *s, sb_net *net) {
+  sb_batch batch;
+  if (net == NULL) return;
+  CHECK(sb_net_step(net, 2) >= 0);
+  sb_inbox_drain(sb_net_inbox(net), &batch);
+  for (uint64_t i = 0; i < batch.count; i++) {
+    const sb_event *event = &batch.events[i];
+    bool *connected = net == s->a ? &s->connected_a : &s->connected_b;
+    if (event->kind == SB_EV_CONNECTED) *connected = event->code == 0;
+    if (event->kind == SB_EV_DISCONNECTED) *connected = false;
+    s->data += event->kind == SB_EV_DATA;
+    s->acks += event->kind == SB_EV_FLOW_ACK;
+    s->globals += event->kind == SB_EV_GLOBAL;
+  }
+}
+
+static void decide(struct scene *s) {
+  sb_batch batch;
+  if (s->bus == NULL) return;
+  sb_inbox_drain(sb_bus_inbox(s->bus), &batch);
+  for (uint64_t i = 0; i < batch.count; i++)
+    if (batch.events[i].kind == SB_EV_BUS_ASK)
+      sb_bus_decide(s->bus, (uint32_t)batch.events[i].id, SB_OK);
+}
+
+/* Step until `condition`; if a fault may have struck, only for a moment. */
+#define AWAIT(s, condition)                                                      \
+  do {                                                                           \
+    int64_t end_ = check_ms() + ((s)->faulty ? PATIENCE_MS : CHECK_DEADLINE_MS); \
+    while (!(condition) && check_ms() < end_) {                                  \
+      decide(s);                                                                 \
+      look(s, (s)->a);                                                           \
+      look(s, (s)->b);                                                           \
+    }                                                                            \
+    CHECK((s)->faulty || (condition));                                           \
+  } while (0)
+
+static bool open_scene(struct scene *s) {
+  sb_bus_options options = {.unit = 1, .ask_host = 1};
+  s->bus = sb_bus_new(&options);
+  s->a = sb_net_new(UNIT_A, NULL, 0);
+  s->b = sb_net_new(UNIT_B, "Wire=2015", 0);
+  if (s->bus == NULL || s->a == NULL || s->b == NULL) return false;
+  s->port = sb_bus_listen(s->bus, "127.0.0.1", 0);
+  if (s->port < 0) s->port = sb_bus_listen(s->bus, "127.0.0.1", 0); /* once more: one fault only */
+  CHECK(s->port > 0);
+  CHECK_INT(sb_bus_start(s->bus), 0);
+  return true;
+}
+
+static bool join(struct scene *s) {
+  static const int accepted[] = {SB_OK, SB_ENOMEM};
+  int a = sb_net_connect(s->a, 3, 18, "127.0.0.1", s->port, NULL, 0, "u", "p", "info");
+  int b = sb_net_connect(s->b, 4, 2, "127.0.0.1", s->port, "127.0.0.1", s->port, "u", "p", "info");
+  CHECK(a == accepted[0] || (s->faulty && a == accepted[1]));
+  CHECK(b == accepted[0] || (s->faulty && b == accepted[1]));
+  AWAIT(s, s->connected_a && s->connected_b && s->globals >= 2);
+  return s->connected_a && s->connected_b;
+}
+
+static void check_sent(const struct scene *s, int result) {
+  CHECK(result >= 0 || (s->faulty && (result == SB_ENOMEM || result == SB_ENOTCONN)));
+}
+
+static void talk(struct scene *s) {
+  static char large[200000];
+  s->data = s->acks = 0;
+  check_sent(s, sb_net_send(s->a, 3, 1, 3, UNIT_B, 4, 2, "small", 5));
+  check_sent(s, sb_net_send(s->b, 4, 1, 3, UNIT_A, 3, 18, large, sizeof large));
+  check_sent(s, sb_net_ping(s->a, 3, UNIT_B, 4, 2, "ping", 4));
+  check_sent(s, sb_net_call_flow(s->a, 3, 1, 99, "P", "f", 0, 1000, "[]"));
+  check_sent(s, sb_net_notify(s->a, 3, 1, 0, "P", "title", 0, 1000, "text"));
+  sb_notify_item items[3] = {{.title_size = 1, .text_size = 1},
+                             {.title_size = 1, .text_size = 1},
+                             {.title_size = 1, .text_size = 1}};
+  sb_net_notify_many(s->a, 3, items, 3, "abcdef", 6);
+  for (int i = 0; i < 3; i++) check_sent(s, items[i].result);
+  AWAIT(s, s->data >= 4 && s->acks >= 1); /* small, large, the ping and its ack */
+}
+
+/* Returns false as soon as the fault leaves nothing to go on with. */
+static bool play(struct scene *s) {
+  if (!open_scene(s) || !join(s)) return false;
+  talk(s);
+  sb_bus_stats_t stats;
+  sb_bus_client clients[4];
+  sb_bus_stats(s->bus, &stats);
+  sb_bus_clients(s->bus, clients, 4);
+  sb_net_disconnect(s->a, 3);
+  AWAIT(s, s->globals >= 3); /* b hears that a is gone */
+  return true;
+}
+
+static void close_scene(struct scene *s) {
+  sb_net_free(s->a);
+  sb_bus_free(s->bus);
+  sb_net_free(s->b);
+}
+
+static void without_a_fault(void) {
+  struct scene s = {0};
+  CHECK(play(&s));
+  close_scene(&s);
+}
+
+static void every_allocation(void) {
+  int descriptors = check_descriptors();
+  long n = 1, played = 0;
+  for (int untouched = 0; untouched < 3; n++) { /* threads: the number is not quite the same */
+    struct scene s = {.faulty = true};
+    long before = sbi_allocations();
+    sbi_fail_allocation(n);
+    played += play(&s);
+    close_scene(&s);
+    untouched = sbi_allocations() - before < n ? untouched + 1 : 0;
+    sbi_fail_allocation(0);
+    CHECK_INT(check_descriptors(), descriptors);
+    if (n % 20 == 0) without_a_fault();
+    REQUIRE(n < 2000);
+  }
+  without_a_fault();
+  printf("%ld allocations failed one by one; the scene went on to its end %ld times\n", n - 4,
+         played);
+  CHECK(n > 30);
+}
+
+int main(void) {
+  return check_run((struct check_case[]){
+      {"without_a_fault", without_a_fault, false},
+      {"every_allocation", every_allocation, false},
+      {0},
+  });
+}
