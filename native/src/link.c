@@ -86,6 +86,7 @@ static void register_link(struct sbi_link *link) {
   size_t size = sbi_registration_encode(frame, &reg);
   uint8_t *place = sbi_conn_reserve(&link->conn, size);
   if (place == NULL) {
+    sbi_timer_clear(&client->net->loop, &link->beat);
     sbi_conn_close(&link->conn);
     connect_failed(link, "no memory");
     return;
