@@ -152,11 +152,6 @@ class Pool:
         """The processes that have not ended."""
         return list(self._workers)
 
-    @property
-    def queued(self) -> int:
-        """How many requests no worker has got yet."""
-        return len(self._queue)
-
     def start(self) -> None:
         """Start the workers."""
         for slot in self._slots:

@@ -52,7 +52,6 @@ REAP_EVERY = 0.02
 """Seconds between two looks for the end of a process, where nothing tells."""
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
-_logger = logging.getLogger(__name__)
 
 
 class State(enum.Enum):
