@@ -284,6 +284,17 @@ int sbi_loop_fileno(const struct sbi_loop *loop) {
 #endif
 }
 
+void sbi_loop_soon(struct sbi_loop *loop, int us) {
+#ifdef SBI_EPOLL
+  struct itimerspec in = {.it_value = {.tv_nsec = us * 1000L}};
+  timerfd_settime(loop->timer, 0, &in, NULL);
+  loop->armed = 1; /* earlier than any timer: the next round arms it anew */
+#else
+  (void)us;
+  sbi_loop_wake(loop);
+#endif
+}
+
 void sbi_loop_wake(struct sbi_loop *loop) {
   sbi_wake_signal(loop->wake_write);
 }

@@ -81,6 +81,8 @@ void sbi_timer_clear(struct sbi_loop *loop, struct sbi_timer *timer);
 int sbi_loop_prepare(struct sbi_loop *loop, int timeout_ms);
 void sbi_loop_wait(struct sbi_loop *loop, int timeout_ms);
 void sbi_loop_dispatch(struct sbi_loop *loop);
+/* Make a waiting loop return within so many microseconds (at once with poll). */
+void sbi_loop_soon(struct sbi_loop *loop, int us);
 /* From any thread, with or without the lock. */
 void sbi_loop_wake(struct sbi_loop *loop);
 

@@ -13,7 +13,8 @@ enum {
   INBOX_EVENTS = 65536,
   INBOX_BYTES = 64 << 20,
   FLUSH_BYTES = 32 * 1024, /* a sender writes by itself from here on */
-  BURST_US = 50,           /* frames closer than this leave together */
+  BURST_US = 50,           /* frames closer than this are a burst … */
+  GATHER_US = 100,         /* … and leave together, so much later at most */
   KEEPER_MS = 500,
   TIMERS_PER_CLIENT = 4
 };
@@ -184,7 +185,7 @@ static void end_grace(sb_net *net) {
 }
 
 static void work(sb_net *net) {
-  net->woken = false;
+  net->flush_soon = false;
   sbi_loop_dispatch(&net->loop);
   flush_dirty(net);
 }
@@ -419,12 +420,14 @@ static void queued(sb_net *net, struct sbi_link *link) {
   sbi_net_dirty(net, link);
   if (net->corked && pthread_equal(net->corked_thread, pthread_self())) return;
   int64_t now = sbi_now_us();
-  if (net->parked && now - net->last_flush_us < BURST_US) {
-    if (!net->woken) sbi_loop_wake(&net->loop);
-    net->woken = true;
-  } else {
-    net->last_flush_us = now;
+  bool burst = now - net->last_send_us < BURST_US;
+  net->last_send_us = now;
+  if (!burst || !net->parked) {
     flush_dirty(net);
+  } else if (!net->flush_soon) {
+    /* Waking the parked thread for each frame would cost more than the frame. */
+    net->flush_soon = true;
+    sbi_loop_soon(&net->loop, GATHER_US);
   }
 }
 
@@ -584,7 +587,7 @@ int sb_net_notify(sb_net *net, int client, int server_unit, int process, const c
 }
 
 static int notify_item(sb_net *net, int client, const sb_notify_item *item, const char *text) {
-  if (item->server_unit > SBI_MAX_SERVER_UNIT) return SB_EUNIT;
+  if (item->server_unit > SBI_MAX_SERVER_UNIT && item->server_unit != SBI_ANY) return SB_EUNIT;
   if (item->title_size == 0 || item->text_size == 0) return SB_EARGUMENT;
   if (item->text_size > SBI_MAX_NOTIFY_TEXT) return SB_ETOOBIG;
   if (net == NULL) return SB_ENOINIT;

@@ -80,12 +80,12 @@ struct sb_net {
   int32_t flow_id, notify_id;
   bool hear_acks, hear_returns, hear_globals;
   int trace_level;
-  bool holding; /* some link was held back by a full inbox */
-  bool parked;  /* a step waits for readiness */
-  bool woken;   /* … and was woken already */
+  bool holding;    /* some link was held back by a full inbox */
+  bool parked;     /* a step waits for readiness */
+  bool flush_soon; /* it will flush in a moment */
   bool corked;
   pthread_t corked_thread;
-  int64_t last_flush_us; /* by a sender */
+  int64_t last_send_us;
   struct sbi_link *dirty;
   int64_t last_step; /* ms */
   bool stopping, has_keeper;
