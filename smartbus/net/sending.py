@@ -248,8 +248,7 @@ class SendingMethods:
         codes = self._runtime.backend.notify_many(
             self._client_id, batch, milliseconds("expires", expires)
         )
-        if not self._pump.flush_due:
-            self._pump.flush_soon()
+        self._runtime.backend.flush()  # it is a batch already: another turn of a loop gains nothing
         return codes
 
     def _sent(self, code: int, what: str) -> int:
