@@ -315,6 +315,7 @@ static void one_failure_report(void) {
   struct raw raw;
   world_open(&w, NULL, 0);
   close(w.listener);
+  int refusing = raw_refuse(&w.port);
   world_connect(&w, 3);
   int64_t start = check_ms();
   const struct seen *seen = world_event_of(&w, SB_EV_CONNECTED);
@@ -333,6 +334,7 @@ static void one_failure_report(void) {
   w.listener = raw_listen(&w.port);
   world_register(&w, &raw, 3);
   raw_close(&raw);
+  close(refusing);
   world_close(&w);
 }
 
@@ -568,13 +570,12 @@ static void master_and_slave(void) {
   send_arrives_at(&p, &p.master); /* it does not switch back */
 
   raw_close(&p.master);
-  close(p.w.listener);
+  world_accept(&p.w, &p.master); /* back, and left without an answer */
   world_barrier(&p.w, &p.slave, 3);
   send_arrives_at(&p, &p.slave);
   CHECK_INT(sb_net_connected(p.w.net, 3), 1);
   raw_close(&p.slave); /* the last one */
   world_event_of(&p.w, SB_EV_DISCONNECTED);
-  p.w.listener = raw_listen(&p.w.port);
   world_accept_at(&p.w, &p.slave, p.slave_listener);
   world_ack(&p.slave, 3, 0);
   CHECK_INT(world_event_of(&p.w, SB_EV_CONNECTED)->code, 0);

@@ -51,28 +51,32 @@ static inline void raw_options(int fd) {
   REQUIRE(fcntl(fd, F_SETFL, O_NONBLOCK) >= 0);
 }
 
-/* Port 0 picks one. */
-static inline int raw_listen(int *port) {
+static inline int raw_bind(int *port) {
   struct sockaddr_in address = {.sin_family = AF_INET,
                                 .sin_port = htons((uint16_t)*port),
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t size = sizeof address;
   int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
   REQUIRE(fd >= 0);
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   REQUIRE_INT(bind(fd, (struct sockaddr *)&address, size), 0);
-  REQUIRE_INT(listen(fd, 100), 0);
   REQUIRE_INT(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-  REQUIRE(fcntl(fd, F_SETFL, O_NONBLOCK) >= 0);
   *port = ntohs(address.sin_port);
   return fd;
 }
 
-/* A port that nobody listens on. */
-static inline int raw_free_port(void) {
-  int port = 0;
-  close(raw_listen(&port));
-  return port;
+/* A port that refuses connections, and that nobody else can get before the descriptor is closed. */
+static inline int raw_refuse(int *port) {
+  *port = 0;
+  return raw_bind(port);
+}
+
+/* Port 0 picks one; one that is refused may be given. */
+static inline int raw_listen(int *port) {
+  int fd = raw_bind(port);
+  REQUIRE_INT(listen(fd, 100), 0);
+  REQUIRE(fcntl(fd, F_SETFL, O_NONBLOCK) >= 0);
+  return fd;
 }
 
 /* False: nobody has connected yet. */
