@@ -49,7 +49,7 @@ struct sbi_client {
   struct sbi_link links[2];
   struct sbi_link *current; /* the link used last */
   int access_unit;
-  bool has_failed; /* to connect, once */
+  bool has_failed;      /* to connect, once */
   bool grace;           /* its disconnect event is being handled: sending is still allowed */
   struct sbi_outq held; /* for the next registration */
 };
