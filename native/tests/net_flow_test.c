@@ -429,6 +429,10 @@ static void notify_many(void) {
   CHECK_TEXT((const char *)frame.data + 42, "title");
   CHECK_TEXT((const char *)frame.data + 148, "last");
 
+  sb_notify_item any = {.server_unit = 255, .title_size = 1, .text_size = 1};
+  CHECK_INT(sb_net_notify_many(w.net, 3, &any, 1, "tx", 2), 1); /* 255: any unit */
+  world_frame(&w, &raw, &frame);
+  CHECK_INT(frame.dst.unit, 255);
   sb_notify_item one = {.title_size = 299, .text_size = 1}; /* a title that is too long is cut */
   CHECK_INT(sb_net_notify_many(w.net, 3, &one, 1, title, 300), 1);
   world_frame(&w, &raw, &frame);

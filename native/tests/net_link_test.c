@@ -615,6 +615,52 @@ static void queue_moves_to_the_other_link(void) {
   pair_close(&p);
 }
 
+static int failures(const struct world *w) {
+  int count = 0;
+  for (size_t i = 0; i < w->count; i++)
+    count += w->events[i].kind == SB_EV_CONNECTED && w->events[i].code == SB_ECONNECT;
+  return count;
+}
+
+/* NET.md 9.4: of all failures to connect, on either link, the first is reported, and not even that
+ * one while the other link is up. */
+static void failures_of_a_pair(void) {
+  struct pair p = {0};
+  int slave_port, master = raw_refuse(&p.slave_port), slave = raw_refuse(&slave_port);
+  world_open(&p.w, NULL, 0);
+  REQUIRE_INT(sb_net_connect(p.w.net, 3, 18, "127.0.0.1", p.slave_port, "127.0.0.1", slave_port, "",
+                             "", ""),
+              0);
+  int64_t start = check_ms();
+  UNTIL(check_ms() - start > 2500, world_step(&p.w, 50)); /* each has failed twice */
+  CHECK_INT(failures(&p.w), 1);
+  world_close(&p.w);
+  close(master);
+  close(slave);
+
+  pair_open(&p);
+  world_ack(&p.slave, 3, 0);
+  world_event_of(&p.w, SB_EV_CONNECTED);
+  world_ack(&p.master, 3, 0);
+  world_barrier(&p.w, &p.master, 3);
+  master = raw_bind(&p.w.port);
+  slave = raw_bind(&p.slave_port);
+  close(p.w.listener);
+  raw_close(&p.master);
+  start = check_ms();
+  UNTIL(check_ms() - start > 300, world_step(&p.w, 50)); /* fails beside the slave */
+  world_barrier(&p.w, &p.slave, 3);
+  close(p.slave_listener);
+  raw_close(&p.slave);
+  world_event_of(&p.w, SB_EV_DISCONNECTED);
+  start = check_ms();
+  UNTIL(check_ms() - start > 300, world_step(&p.w, 50));
+  CHECK_INT(failures(&p.w), 0);
+  p.w.listener = master; /* to be closed with the pair */
+  p.slave_listener = slave;
+  pair_close(&p);
+}
+
 /* A refused slave is reported only if the master is not up, and is dead (NET.md 9.3). */
 static void refused_slave(void) {
   struct pair p;
@@ -657,6 +703,7 @@ int main(void) {
       {"keeper", keeper, true},
       {"master_and_slave", master_and_slave, false},
       {"queue_moves_to_the_other_link", queue_moves_to_the_other_link, false},
+      {"failures_of_a_pair", failures_of_a_pair, true},
       {"refused_slave", refused_slave, false},
       {0},
   });
