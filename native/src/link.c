@@ -36,6 +36,15 @@ static void retry_later(struct sbi_link *link, int64_t delay) {
   sbi_timer_set(loop, &link->retry, loop->now + delay);
 }
 
+/* The next attempt is the first of two again. Returns what the server had said to this first one. */
+static int end_attempts(struct sbi_link *link) {
+  int refusal = link->refusal;
+  link->form = link->preferred;
+  link->other_form_tried = false;
+  link->refusal = 0;
+  return refusal;
+}
+
 static void connect_failed(struct sbi_link *link, const char *why) {
   struct sbi_client *client = link->client;
   sbi_net_trace(client->net, 1, "client %u: connect to %s:%d failed: %s", client->id, link->ip,
@@ -43,6 +52,7 @@ static void connect_failed(struct sbi_link *link, const char *why) {
   /* Of all failures of a client only the first is news, and only without the other link (S 9.4). */
   if (!client->has_failed && other(link)->state != SBI_LINK_OK) put_connected(client, SB_ECONNECT);
   client->has_failed = true;
+  end_attempts(link); /* a server that is down has refused no form */
   retry_later(link, SBI_RETRY_MS);
 }
 
@@ -163,8 +173,8 @@ static void lost(struct sbi_conn *conn, int64_t bad, int error) {
     start_over(link);
     return;
   }
-  link->other_form_tried = link->other_form_tried && link->state != SBI_LINK_REGISTERING;
-  after_loss(link, 0);
+  /* If it refused the first form and did not answer the second, the refusal counts. */
+  after_loss(link, link->state == SBI_LINK_REGISTERING ? end_attempts(link) : 0);
 }
 
 static void on_beat(struct sbi_timer *timer) {
@@ -200,7 +210,8 @@ static void registered(struct sbi_link *link) {
   struct sbi_client *client = link->client;
   bool again = link->state == SBI_LINK_OK;
   link->state = SBI_LINK_OK;
-  link->other_form_tried = false;
+  link->preferred = link->form;
+  end_attempts(link);
   if (client->current == NULL || client->current->state != SBI_LINK_OK) client->current = link;
   if (client->held.first != NULL) {
     sbi_outq_move(&link->conn.out, &client->held);
@@ -225,6 +236,7 @@ static void on_ack(struct sbi_link *link, const uint8_t *frame, const struct sbi
   sbi_conn_close(&link->conn);
   if ((result == SB_EUSER || result == SB_EPASSWORD) && link->state == SBI_LINK_REGISTERING &&
       try_other_form(link)) {
+    link->refusal = result;
     start_over(link);
     return;
   }

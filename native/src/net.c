@@ -317,7 +317,8 @@ static bool set_link(struct sbi_client *client, int index, const char *ip, int p
   struct sbi_link *link = &client->links[index];
   link->client = client;
   link->index = (uint8_t)index;
-  link->form = client->net->wire == SBI_WIRE_2015 ? SBI_FORM_2015 : SBI_FORM_2018;
+  link->preferred = client->net->wire == SBI_WIRE_2015 ? SBI_FORM_2015 : SBI_FORM_2018;
+  link->form = link->preferred;
   link->port = port;
   if (strlen(ip) >= sizeof link->ip) return false;
   sbi_text_copy(link->ip, sizeof link->ip, ip);

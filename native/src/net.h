@@ -33,8 +33,9 @@ struct sbi_link {
   enum sbi_link_state state;
   char ip[16];
   int port;
-  enum sbi_form form;
-  bool other_form_tried; /* since the last accepted registration */
+  enum sbi_form form, preferred; /* of this attempt; the one that worked last */
+  bool other_form_tried;         /* this attempt is the second of two */
+  int refusal;                   /* what the server said to the first, 0 nothing */
   struct sbi_timer retry;
   struct sbi_timer beat;
   int64_t beats;
