@@ -237,7 +237,7 @@ static void unanswered(void) {
   world_ack(&up, 4, 0);
   world_event_of(&w, SB_EV_CONNECTED);
   world_connect(&w, 3);
-  static const int forms[] = {WORLD_2018, WORLD_2015, WORLD_2015, WORLD_2018};
+  static const int forms[] = {WORLD_2018, WORLD_2015, WORLD_2018, WORLD_2015};
   int64_t closed = 0;
   for (int i = 0; i < 4; i++) {
     world_accept(&w, &raw);
@@ -254,12 +254,54 @@ static void unanswered(void) {
   });
   world_accept(&w, &raw);
   CHECK(check_ms() - closed >= 990);
-  world_request(&w, &raw, forms[3]);
+  world_request(&w, &raw, forms[0]);
   world_ack(&raw, 3, 0);
   CHECK_INT(world_event_of(&w, SB_EV_CONNECTED)->client, 3);
   raw_close(&raw);
   raw_close(&up);
   close(listener);
+  world_close(&w);
+}
+
+/* The server dies while the client registers. When it is back it is asked in the form that always
+ * worked, not in the one that nobody was there to answer. */
+static void server_dies_before_it_answers(void) {
+  struct world w;
+  struct raw raw;
+  world_open(&w, NULL, 0);
+  world_connect(&w, 3);
+  world_accept(&w, &raw);
+  world_request(&w, &raw, WORLD_2018);
+  int refusing = raw_bind(&w.port);
+  close(w.listener);
+  raw_close(&raw);
+  CHECK_INT(world_event_of(&w, SB_EV_CONNECTED)->code, SB_ECONNECT);
+  w.listener = raw_listen(&w.port);
+  world_register(&w, &raw, 3);
+  raw_close(&raw);
+  close(refusing);
+  world_close(&w);
+}
+
+/* It refuses one form and does not answer the other: the refusal is reported, and is final. */
+static void refused_then_unanswered(void) {
+  struct world w;
+  struct raw raw;
+  world_open(&w, NULL, 0);
+  world_connect(&w, 3);
+  world_accept(&w, &raw);
+  world_request(&w, &raw, WORLD_2018);
+  world_ack(&raw, 3, SB_EPASSWORD);
+  world_expect_end(&w, &raw);
+  raw_close(&raw);
+  world_accept(&w, &raw);
+  world_request(&w, &raw, WORLD_2015);
+  raw_close(&raw);
+  CHECK_INT(world_event_of(&w, SB_EV_CONNECTED)->code, SB_EPASSWORD);
+  int64_t start = check_ms();
+  UNTIL(check_ms() - start > 1300, world_step(&w, 50));
+  CHECK(!raw_accept(&raw, w.listener));
+  CHECK_INT(w.count, w.next);
   world_close(&w);
 }
 
@@ -692,6 +734,8 @@ int main(void) {
       {"no_other_form_if_told", no_other_form_if_told, false},
       {"form_is_remembered", form_is_remembered, true},
       {"unanswered", unanswered, true},
+      {"server_dies_before_it_answers", server_dies_before_it_answers, true},
+      {"refused_then_unanswered", refused_then_unanswered, true},
       {"second_ack", second_ack, false},
       {"acks", acks, false},
       {"one_failure_report", one_failure_report, true},
