@@ -112,7 +112,8 @@ static bool same_host(const struct sbi_peer *a, const struct sbi_peer *b) {
  * reconnects, or the old link is silent: take over. Otherwise there are two processes. */
 static bool may_replace(const struct sbi_peer *peer, const struct sbi_peer *old) {
   bool same = peer->reg.pid != 0 && peer->reg.pid == old->reg.pid && same_host(peer, old);
-  return same || peer->bus->loop.now - old->conn.last_read >= SBI_ALIVE_MS;
+  bool silent = peer->bus->loop.now - old->conn.last_read >= SBI_ALIVE_MS;
+  return same || (silent && !old->conn.paused); /* nobody listened to one that is paused */
 }
 
 /* Surely another process than the one behind `old`. */
