@@ -293,6 +293,31 @@ static void receiver_leaves(void) {
   town_close(&t);
 }
 
+/* A sender that waits is not read, and so not heard of: that does not make it a silent one, whose
+ * address others may take over. */
+static void waiting_is_not_silence(void) {
+  struct town t;
+  struct raw a, b, other;
+  town_open(&t, (sb_bus_options){
+                    .high_bytes = 100000, .stall_ms = 60000, .slow_ms = 60000, .idle_ms = 60000});
+  town_join(&t, &a, from.unit, from.client, from.type);
+  join_small(&t, &b, to);
+  struct source s = {.raw = &a, .from = from, .to = to, .size = 3000};
+  push_until_stuck(&s);
+  poll(NULL, 0, SBI_ALIVE_MS + 300);
+  town_enter(&t, &other, (struct request){.addr = from, .pid = 2000});
+  CHECK_INT(town_ack(&other), SB_ETWICE);
+  uint32_t next = 0;
+  UNTIL(next > 5000, {
+    push(&s);
+    next = take(&b, next);
+  });
+  raw_close(&a);
+  raw_close(&b);
+  raw_close(&other);
+  town_close(&t);
+}
+
 int main(void) {
   return check_run((struct check_case[]){
       {"slow_reader", slow_reader, false},
@@ -304,6 +329,7 @@ int main(void) {
       {"asks_and_does_not_read", asks_and_does_not_read, true},
       {"both_full", both_full, false},
       {"receiver_leaves", receiver_leaves, true},
+      {"waiting_is_not_silence", waiting_is_not_silence, true},
       {0},
   });
 }
