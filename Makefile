@@ -37,6 +37,7 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp core
 	$(BIN)/python benchmarks/rpc.py $(ARGS)
+	$(BIN)/python benchmarks/executor.py $(ARGS)
 
 core:
 	@$(MAKE) --no-print-directory -C native
