@@ -106,6 +106,7 @@ static bool take(sb_bus *bus, int fd, const struct sockaddr_in *from) {
   inet_ntop(AF_INET, &from->sin_addr, ip, sizeof ip);
   snprintf(peer->address, sizeof peer->address, "%s:%u", ip, ntohs(from->sin_port));
   peer->bus = bus;
+  peer->conn.max_frame = SBI_NEW_FRAME;
   peer->id = ++bus->last_id;
   peer->since = bus->loop.now;
   peer->last_beat_ack = bus->loop.now - SBI_BEAT_ACK_MS;

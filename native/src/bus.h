@@ -66,7 +66,8 @@ enum {
   SBI_ALIVE_MS = 3000,  /* a link heard from so recently is not taken over */
   SBI_LINGER_MS = 5000, /* for a refused client to close */
   SBI_SWEEP_MS = 250,
-  SBI_BEAT_ACK_MS = 100
+  SBI_BEAT_ACK_MS = 100,
+  SBI_NEW_FRAME = 64 << 10 /* largest frame of a link that is not registered */
 };
 
 struct sb_bus {

@@ -158,6 +158,7 @@ static void accept_registration(struct sbi_peer *peer) {
     return;
   }
   peer->state = SBI_PEER_REGISTERED;
+  peer->conn.max_frame = 0;
   peer->bus->stats.registered++;
   const char *const texts[] = {peer->address, peer->reg.info, peer->reg.version};
   offer(peer, SB_EV_BUS_JOINED, peer->reg.connect_index, texts, 3);

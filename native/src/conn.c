@@ -126,7 +126,8 @@ static int64_t hand_out(struct sbi_conn *conn, const uint8_t *bytes, size_t size
   struct sbi_head head;
   *needed = 0;
   while (sbi_conn_open(conn) && !conn->paused) {
-    int64_t frame = sbi_frame_check(bytes + used, size - used, conn->hub->max_frame, &head);
+    uint32_t limit = conn->max_frame != 0 ? conn->max_frame : conn->hub->max_frame;
+    int64_t frame = sbi_frame_check(bytes + used, size - used, limit, &head);
     if (frame < 0) return frame;
     if (frame == 0) {
       *needed = (size_t)head.packet_size;
@@ -201,7 +202,8 @@ static void read_some(struct sbi_conn *conn) {
   uint8_t *bytes;
   if (collects(conn)) {
     if (conn->rest_size == conn->rest_room) {
-      uint8_t *rest = sbi_realloc(conn->rest, conn->rest_room * 2);
+      bool possible = conn->rest_room <= SIZE_MAX / 2;
+      uint8_t *rest = possible ? sbi_realloc(conn->rest, conn->rest_room * 2) : NULL;
       if (rest == NULL) {
         lose(conn, 0, ENOMEM);
         return;

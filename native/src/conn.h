@@ -42,6 +42,7 @@ struct sbi_conn {
   struct sbi_watch watch; /* .fd is -1 when closed */
   struct sbi_hub *hub;
   bool connecting, paused, write_dead;
+  uint32_t max_frame; /* 0: the hub's */
   struct sbi_outq out;
   uint8_t *rest; /* the beginning of a frame */
   size_t rest_size, rest_room;
