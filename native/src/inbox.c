@@ -70,6 +70,7 @@ static bool full(const sb_inbox *inbox) {
 
 static void *grown(void *p, size_t *room, size_t needed, size_t unit) {
   size_t size = *room == 0 ? 64 : *room;
+  if (needed > SIZE_MAX / 2 / unit) return NULL;
   while (size < needed) size *= 2;
   p = sbi_realloc(p, size * unit);
   if (p != NULL) *room = size;
