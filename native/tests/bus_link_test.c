@@ -308,7 +308,7 @@ static void heartbeats(void) {
   CHECK_INT(frame.size, 0);
   raw_close(&raw);
   raw_open(&raw, t.port);
-  static uint8_t large[100000];
+  static uint8_t large[60000];
   raw_put(&raw, 0, 5, nobody, nobody, large, sizeof large);
   UNTIL(raw_next(&raw, &frame), raw_read(&raw, 100));
   CHECK(frame.size <= 32);
@@ -521,6 +521,27 @@ static void bad_input(void) {
   town_close(&t);
 }
 
+/* Who has not registered cannot make the bus keep much. */
+static void newcomers_are_kept_small(void) {
+  struct town t;
+  struct raw raw;
+  static uint8_t data[100000];
+  town_open(&t, (sb_bus_options){0});
+  raw_open(&raw, t.port);
+  raw_put(&raw, 3, 1, (struct raw_addr){20, 5, 9}, nobody, data, SBI_NEW_FRAME - 20);
+  town_request(&raw, (struct request){.addr = {20, 5, 9}});
+  CHECK_INT(town_ack(&raw), 0);
+  raw_put(&raw, 3, 1, (struct raw_addr){20, 5, 9}, nobody, data, sizeof data);
+  town_barrier(&raw, (struct raw_addr){20, 5, 9}, true);
+  raw_close(&raw);
+  raw_open(&raw, t.port);
+  raw_put(&raw, 3, 1, (struct raw_addr){20, 5, 9}, nobody, data, SBI_NEW_FRAME - 16);
+  raw_expect_end(&raw);
+  CHECK(strstr(report_text(town_report_of(&t, SB_EV_BUS_BAD), 1), "larger") != NULL);
+  raw_close(&raw);
+  town_close(&t);
+}
+
 /* Bytes without sense, in any cut: the bus closes or ignores, and serves the others. */
 static void noise(void) {
   struct town t;
@@ -712,6 +733,7 @@ int main(void) {
       {"silent_process", silent_process, true},
       {"two_links", two_links, false},
       {"bad_input", bad_input, false},
+      {"newcomers_are_kept_small", newcomers_are_kept_small, false},
       {"noise", noise, false},
       {"silence", silence, true},
       {"most_links", most_links, true},
