@@ -164,6 +164,9 @@ enum { SB_NET_NO_KEEPER = 1 };
 SB_API sb_net *sb_net_new(int unit, const char *params, unsigned flags);
 /* Closes every connection quietly, ends the threads, frees. NULL is allowed. */
 SB_API void sb_net_free(sb_net *net);
+/* In a forked child: close the descriptors that it inherited, and nothing else. The parent's
+ * connections stay; the memory, which another thread may have been changing, is left alone. */
+SB_API void sb_net_abandon(sb_net *net);
 SB_API sb_inbox *sb_net_inbox(sb_net *net);
 /* Poll this for readability, then call sb_net_step(net, 0). -1 where the platform has no such
  * descriptor (then run sb_net_step with a time-out in a thread). */
@@ -281,6 +284,8 @@ SB_API void sb_bus_stats(sb_bus *bus, sb_bus_stats_t *stats);
 SB_API int sb_bus_clients(sb_bus *bus, sb_bus_client *out, int max);
 /* Close all links, end the thread, free. NULL is allowed. */
 SB_API void sb_bus_free(sb_bus *bus);
+/* As sb_net_abandon. */
+SB_API void sb_bus_abandon(sb_bus *bus);
 
 #ifdef __cplusplus
 }

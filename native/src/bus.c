@@ -84,6 +84,15 @@ void sb_bus_free(sb_bus *bus) {
   sbi_free(bus);
 }
 
+/* Without the lock: a thread that is not here any more may have held it. */
+void sb_bus_abandon(sb_bus *bus) {
+  for (const struct sbi_peer *peer = bus->peers; peer != NULL; peer = peer->next)
+    if (sbi_conn_open(&peer->conn)) close(peer->conn.watch.fd);
+  for (const struct sbi_listener *l = bus->listeners; l != NULL; l = l->next) close(l->watch.fd);
+  sbi_inbox_abandon(bus->inbox);
+  sbi_loop_abandon(&bus->loop);
+}
+
 /* ---- accepting ------------------------------------------------------------- */
 
 static void rest(sb_bus *bus, bool resting) {

@@ -57,6 +57,11 @@ void sb_inbox_free(sb_inbox *inbox) {
   sbi_free(inbox);
 }
 
+void sbi_inbox_abandon(sb_inbox *inbox) {
+  sbi_wake_close(inbox->wake_read, inbox->wake_write);
+  inbox->wake_read = inbox->wake_write = -1;
+}
+
 int sb_inbox_fileno(const sb_inbox *inbox) {
   return inbox->wake_read;
 }

@@ -25,6 +25,8 @@ void sbi_inbox_offer(sb_inbox *inbox, const sb_event *event, const struct sbi_pa
  * or closed. */
 bool sbi_inbox_force(sb_inbox *inbox, const sb_event *event, const struct sbi_part *parts,
                      int count);
+/* Close the descriptors only, in a forked child. */
+void sbi_inbox_abandon(sb_inbox *inbox);
 bool sbi_inbox_full(sb_inbox *inbox);
 uint32_t sbi_inbox_count(sb_inbox *inbox);
 /* While quiet, events do not make the descriptor readable: the producer is the consumer's own

@@ -254,14 +254,19 @@ int sbi_loop_init(struct sbi_loop *loop) {
   return error;
 }
 
-void sbi_loop_close(struct sbi_loop *loop) {
+void sbi_loop_abandon(struct sbi_loop *loop) {
   sbi_wake_close(loop->wake_read, loop->wake_write);
   loop->wake_read = loop->wake_write = -1;
 #ifdef SBI_EPOLL
   if (loop->epoll >= 0) close(loop->epoll);
   if (loop->timer >= 0) close(loop->timer);
   loop->epoll = loop->timer = -1;
-#else
+#endif
+}
+
+void sbi_loop_close(struct sbi_loop *loop) {
+  sbi_loop_abandon(loop);
+#ifndef SBI_EPOLL
   sbi_free(loop->polled);
   sbi_free(loop->polled_keys);
   loop->polled = NULL;

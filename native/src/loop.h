@@ -64,6 +64,8 @@ int64_t sbi_now_us(void);
 /* 0 or -errno. */
 int sbi_loop_init(struct sbi_loop *loop);
 void sbi_loop_close(struct sbi_loop *loop);
+/* Close the loop's own descriptors only, in a forked child. */
+void sbi_loop_abandon(struct sbi_loop *loop);
 /* A descriptor that is readable while something is due; -1 with poll. */
 int sbi_loop_fileno(const struct sbi_loop *loop);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "alloc.h"
 
@@ -132,6 +133,18 @@ void sb_net_free(sb_net *net) {
   sbi_loop_close(&net->loop);
   pthread_mutex_destroy(&net->lock);
   sbi_free(net);
+}
+
+/* Without the lock: a thread that is not here any more may have held it. */
+void sb_net_abandon(sb_net *net) {
+  for (int i = 0; i < 256; i++) {
+    const struct sbi_client *client = net->clients[i];
+    for (int k = 0; client != NULL && k < 2; k++)
+      if (sbi_conn_open(&client->links[k].conn)) close(client->links[k].conn.watch.fd);
+  }
+  sbi_wake_close(net->keeper_read, net->keeper_write);
+  sbi_inbox_abandon(net->inbox);
+  sbi_loop_abandon(&net->loop);
 }
 
 sb_inbox *sb_net_inbox(sb_net *net) {

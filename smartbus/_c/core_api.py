@@ -166,6 +166,7 @@ QUICK_FUNCTIONS: Final[dict[str, Signature]] = {
     "on_trace_error": Signature(None, (c_char_p,)),
     "net_new": Signature(c_void_p, (c_int, c_char_p, c_uint)),
     "net_inbox": Signature(c_void_p, (c_void_p,)),
+    "net_abandon": Signature(None, (c_void_p,)),
     "net_fileno": Signature(c_int, (c_void_p,)),
     "net_wake": Signature(None, (c_void_p,)),
     "net_cork": Signature(None, (c_void_p, c_int)),
@@ -186,6 +187,7 @@ QUICK_FUNCTIONS: Final[dict[str, Signature]] = {
     "net_notify_many": Signature(c_int, (c_void_p, c_int, c_void_p, c_int, c_char_p, c_size_t)),
     "bus_new": Signature(c_void_p, (POINTER(BusOptions),)),
     "bus_inbox": Signature(c_void_p, (c_void_p,)),
+    "bus_abandon": Signature(None, (c_void_p,)),
     # Once per message or per batch:
     "inbox_drain": Signature(c_int64, _HOT),
     "net_send": Signature(c_int, _HOT),
@@ -246,6 +248,7 @@ class Core:
     on_trace_error: Any
     net_new: Any
     net_inbox: Any
+    net_abandon: Any
     net_fileno: Any
     net_wake: Any
     net_cork: Any
@@ -260,6 +263,7 @@ class Core:
     net_notify_many: Any
     bus_new: Any
     bus_inbox: Any
+    bus_abandon: Any
     bus_decide: Any
     bus_kick: Any
     bus_stats: Any

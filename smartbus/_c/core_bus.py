@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import weakref
 from ctypes import c_void_p
 from dataclasses import dataclass, fields
 from typing import Final
@@ -71,12 +72,12 @@ class CoreBus:
         """
         self._core = core
         self._lock = threading.Lock()
-        self._pid = os.getpid()
         handle = core.bus_new(ctypes.byref(BusOptions(**options)))
         if not handle:
             raise OutOfMemoryError(-19, "no memory or no file descriptor left for the bus")
         self._bus: c_void_p | None = c_void_p(handle)
         self.inbox = Inbox(core, c_void_p(core.bus_inbox(self._bus)), keep_alive=self)
+        _open.add(self)
 
     def listen(self, ip: str, port: int) -> int:
         """Listen and run; returns the port.
@@ -137,8 +138,27 @@ class CoreBus:
         """Close everything and free. The reader of `inbox` must have stopped."""
         with self._lock:
             bus, self._bus = self._bus, None
-        if bus is not None and os.getpid() == self._pid:  # a forked child leaves it alone
+        if bus is not None:
             self._core.bus_free(bus)
+
+    def abandon(self) -> None:
+        """Close the inherited descriptors: this is a forked child of the bus's process."""
+        self._lock = threading.Lock()  # a thread that is not here any more may have held it
+        if self._bus is not None:
+            self._core.bus_abandon(self._bus)
+            self._bus = None
+
+
+_open: weakref.WeakSet[CoreBus] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for bus in tuple(_open):
+        bus.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _client_info(client: BusClient) -> ClientInfo:

@@ -210,7 +210,8 @@ class CoreNet:
     def abandon(self) -> None:
         """See `NetBackend`."""
         if self._net is not None:
-            self._net.value = None
+            self._core.net_abandon(self._net)
+            self._net.value = None  # never freed here: see the header
         self._net = self._inbox = None
 
     def close(self) -> None:
