@@ -24,6 +24,8 @@ struct sb_inbox {
   uint32_t max_events;
   uint64_t max_bytes;
   int wake_read, wake_write;
+  int room_wake; /* of the producer's loop, -1 none */
+  bool refused;  /* an event since the last drain */
   bool signalled, quiet, closed;
   uint64_t lost;
 };
@@ -36,6 +38,7 @@ sb_inbox *sb_inbox_new(uint32_t max_events, uint64_t max_bytes) {
   if (inbox == NULL) return NULL;
   inbox->max_events = max_events;
   inbox->max_bytes = max_bytes;
+  inbox->room_wake = -1;
   if (sbi_wake_open(&inbox->wake_read, &inbox->wake_write) < 0) {
     sbi_free(inbox);
     return NULL;
@@ -126,9 +129,14 @@ static bool append(sb_inbox *inbox, const sb_event *event, const struct sbi_part
 bool sbi_inbox_put(sb_inbox *inbox, const sb_event *event, const struct sbi_part *parts,
                    int count) {
   pthread_mutex_lock(&inbox->lock);
+  inbox->refused = inbox->refused || full(inbox);
   bool done = !full(inbox) && append(inbox, event, parts, count);
   pthread_mutex_unlock(&inbox->lock);
   return done;
+}
+
+void sbi_inbox_tell_room(sb_inbox *inbox, int wake_write) {
+  inbox->room_wake = wake_write;
 }
 
 bool sbi_inbox_force(sb_inbox *inbox, const sb_event *event, const struct sbi_part *parts,
@@ -194,6 +202,8 @@ int64_t sb_inbox_drain(sb_inbox *inbox, sb_batch *batch) {
     inbox->signalled = false;
   }
   *batch = (sb_batch){taken->events, taken->data, taken->count, taken->size};
+  if (inbox->refused && inbox->room_wake >= 0) sbi_wake_signal(inbox->room_wake);
+  inbox->refused = false;
   pthread_cond_broadcast(&inbox->room);
   pthread_mutex_unlock(&inbox->lock);
   return (int64_t)batch->count;

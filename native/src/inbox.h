@@ -27,6 +27,8 @@ bool sbi_inbox_force(sb_inbox *inbox, const sb_event *event, const struct sbi_pa
                      int count);
 /* Close the descriptors only, in a forked child. */
 void sbi_inbox_abandon(sb_inbox *inbox);
+/* After a put that was refused for want of room, the next drain signals this wake-up descriptor. */
+void sbi_inbox_tell_room(sb_inbox *inbox, int wake_write);
 bool sbi_inbox_full(sb_inbox *inbox);
 uint32_t sbi_inbox_count(sb_inbox *inbox);
 /* While quiet, events do not make the descriptor readable: the producer is the consumer's own

@@ -83,6 +83,7 @@ sb_net *sb_net_new(int unit, const char *params, unsigned flags) {
   ok = ok && (net->inbox = sb_inbox_new(INBOX_EVENTS, INBOX_BYTES)) != NULL;
   ok = ok && sbi_flows_init(&net->flows) && sbi_timers_reserve(&net->loop, 1);
   if (ok) {
+    sbi_inbox_tell_room(net->inbox, net->loop.wake_write); /* links may be held back */
     net->inbox_watch = (struct sbi_watch){.fd = sb_inbox_fileno(net->inbox), .ready = nothing};
     ok = sbi_loop_watch(&net->loop, &net->inbox_watch, SBI_READ) == 0;
   }
