@@ -20,7 +20,7 @@ __all__ = [
     "FlowLauncher",
     "FlowRefusedError",
     "NoIpscError",
-    "ParamsTooLargeError",
+    "ParamsError",
     "Started",
     "UnknownIpscError",
 ]
@@ -46,8 +46,8 @@ class UnknownIpscError(FlowError):
     """The IPSC process that was asked for is not on the bus."""
 
 
-class ParamsTooLargeError(FlowError):
-    """The parameters do not fit into a flow call."""
+class ParamsError(FlowError):
+    """The parameters do not fit into a flow call, or JSON has no form for one of them."""
 
 
 class FlowAckTimeoutError(FlowError):
@@ -182,7 +182,7 @@ class FlowLauncher:
         Raises:
             NoIpscError: There is no IPSC process.
             UnknownIpscError: Not the one asked for.
-            ParamsTooLargeError: Its parameters are too large.
+            ParamsError: Its parameters cannot be sent.
             FlowRefusedError: IPSC says no.
             FlowAckTimeoutError: IPSC says nothing.
         """
@@ -201,9 +201,11 @@ class FlowLauncher:
                 call.params,
             )
         except TooLargeError as exc:
-            raise ParamsTooLargeError(f"params are too large: {exc}") from exc
+            raise ParamsError(f"params are too large: {exc}") from exc
         except SmartBusError as exc:
             raise NoIpscError(f"the flow call could not be sent: {exc}") from exc
+        except (ValueError, RecursionError) as exc:  # 1e999 is JSON, but no number for Python
+            raise ParamsError(f"params have no JSON form: {exc}") from exc
         try:
             ack = await self._acks.wait(invoke_id, self._ack_timeout)
         except asyncio.TimeoutError:

@@ -54,6 +54,8 @@ ANSWER_TIME = 2.5
 """Seconds for requests in execution when stopping. With all else it stays below 5."""
 LINGER = 0.5
 """Seconds for packets to leave when stopping."""
+HTTP_GRACE = 0.2
+"""Seconds for the answers to flow calls that stopping has ended."""
 BODY_LIMIT = 1 << 20
 """Longest HTTP request body, in bytes."""
 LOG_QUEUE = 10_000
@@ -191,7 +193,8 @@ class Server:
     async def _stop_http(server: HTTPServer) -> None:
         server.stop()
         FlowHandler.acks.close("the daemon is shutting down")
-        await asyncio.sleep(0.01)  # for those who wait to be told
+        if FlowHandler.unanswered:  # those who wait are told
+            await asyncio.wait(set(FlowHandler.unanswered), timeout=HTTP_GRACE)
         await server.close_all_connections()
 
     async def _announce(self) -> None:

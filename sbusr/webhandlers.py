@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import tornado.web
 
@@ -26,7 +26,7 @@ from .flows import (
     FlowLauncher,
     FlowRefusedError,
     NoIpscError,
-    ParamsTooLargeError,
+    ParamsError,
     Started,
     UnknownIpscError,
 )
@@ -108,7 +108,22 @@ class FlowHandler(JsonHandler):
     acks: ClassVar[AckTable] = AckTable()
     """The calls that wait for their acknowledgement."""
 
+    unanswered: ClassVar[set[asyncio.Future[None]]] = set()
+    """One for each request in progress, done when its answer was handed to the connection."""
+
     _launch: asyncio.Task[Started] | None = None
+    _answered: asyncio.Future[None] | None = None
+
+    def prepare(self) -> None:
+        """Note that a request is in progress."""
+        self._answered = asyncio.get_running_loop().create_future()
+        self.unanswered.add(self._answered)
+
+    def on_finish(self) -> None:
+        """Note that it no longer is."""
+        if self._answered is not None:  # else the request did not get as far as `prepare`
+            self.unanswered.discard(self._answered)
+            self._answered.set_result(None)
 
     @classmethod
     def set_flow_ack(cls, ack: FlowInvokeAck) -> None:
@@ -138,7 +153,7 @@ class FlowHandler(JsonHandler):
         except FlowRefusedError as exc:
             raise RequestError(502, str(exc), code=exc.ack, msg=exc.msg) from exc
         except FlowError as exc:
-            details = {"field": "params"} if isinstance(exc, ParamsTooLargeError) else {}
+            details = {"field": "params"} if isinstance(exc, ParamsError) else {}
             raise RequestError(_STATUS[type(exc)], str(exc), **details) from exc
         self.answer(
             {
@@ -162,7 +177,7 @@ class FlowHandler(JsonHandler):
 _STATUS: dict[type[FlowError], int] = {
     NoIpscError: 503,
     UnknownIpscError: 404,
-    ParamsTooLargeError: 400,
+    ParamsError: 400,
     FlowAckTimeoutError: 504,
 }
 
@@ -191,7 +206,7 @@ def parse_flow_call(body: bytes) -> FlowCall:
         RequestError: (400) What is wrong, and in which field.
     """
     try:
-        fields = json.loads(body.decode("utf-8-sig"))
+        fields = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError as exc:
         raise RequestError(400, f"the body is not UTF-8: {exc}") from exc
     except (ValueError, RecursionError) as exc:
@@ -212,6 +227,11 @@ def parse_flow_call(body: bytes) -> FlowCall:
         server=_number(fields, "server", 15),
         process=_number(fields, "process", 255),
     )
+
+
+def _no_constant(name: str) -> NoReturn:
+    """Refuse NaN and the infinities, which Python's parser takes for JSON."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def _identifier(fields: dict[str, Any], name: str) -> str:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import threading
 import time
 from argparse import Namespace
@@ -99,7 +98,6 @@ async def start(settings: config.Settings) -> AsyncIterator[Start]:
 
         yield begin
     assert globalvars.net_smartbusclients == []
-    logging.getLogger("tornado.access").debug("done")
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -216,7 +214,7 @@ async def test_stopping_answers_what_was_accepted(start: Start, bus: Bus) -> Non
 async def test_flow_is_started(start: Start, bus: Bus) -> None:
     daemon = await start()
     async with ScriptedIpsc(bus.port, 3) as ipsc:
-        ipsc.answers["说明"] = (1, "fine")
+        ipsc.answers["F"] = (1, "说明")
         await until(lambda: globalvars.ipsc_set)
         status, answer = await daemon.fetch(
             "/api/flow", {"project": "P", "flow": "F", "params": ["中", 1, None]}
@@ -224,7 +222,7 @@ async def test_flow_is_started(start: Start, bus: Bus) -> None:
         assert status == 200
         assert answer == {
             "server": 0, "process": 3, "project": "P", "flow": "F",
-            "invokeid": answer["invokeid"], "ack": 1, "msg": "",
+            "invokeid": answer["invokeid"], "ack": 1, "msg": "说明",
         }  # fmt: skip
         (call,) = ipsc.calls
         assert (call.project, call.flow) == (b"P", b"F")
@@ -270,6 +268,8 @@ GOOD = {"project": "P", "flow": "F"}
         ({**GOOD, "params": "x"}, "params"),
         ({**GOOD, "params": {"a": 1}}, "params"),
         ({**GOOD, "params": ["x" * 16001]}, "params"),
+        ({**GOOD, "params": [float("nan")]}, None),
+        (b'{"project": "P", "flow": "F", "params": [1e999]}', "params"),
         ({**GOOD, "server": "0"}, "server"),
         ({**GOOD, "server": True}, "server"),
         ({**GOOD, "server": 16}, "server"),
@@ -397,12 +397,16 @@ async def test_reset_with_broken_methods(
         ("NONSENSE", "/api/flow", 405),
     ],
 )
-async def test_errors_are_json(start: Start, method: str, path: str, status: int) -> None:
+async def test_errors_are_json(
+    start: Start, method: str, path: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     daemon = await start()
     found, answer = await daemon.fetch(path, None, method)
     assert found == status
     assert answer["error"]["status"] == status
     assert path in answer["error"]["message"]
+    assert "Traceback" not in caplog.text
+    assert not FlowHandler.unanswered
 
 
 async def test_no_web_server(start: Start) -> None:
