@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartbus import __version__
 from smartbus._c import lookup
+from smartbus.errors import LibraryNotFoundError
 
 if TYPE_CHECKING:
     import argparse
@@ -39,6 +40,10 @@ def run(args: argparse.Namespace) -> int:
 def collect() -> dict[str, Any]:
     """Return the facts as plain values."""
     found, tried = lookup.survey()
+    try:
+        used = lookup.find().path
+    except LibraryNotFoundError:  # also if others are there: one that was given is not replaced
+        used = None
     libraries = [lookup.describe(library) for library in found]
     return {
         "smartbus": __version__,
@@ -50,7 +55,7 @@ def collect() -> dict[str, Any]:
         "vendor_wheel": _wheel_version(),
         "net": {
             "environment": {lookup.ENVIRONMENT: os.environ.get(lookup.ENVIRONMENT)},
-            "used": libraries[0]["path"] if libraries else None,
+            "used": used,
             "libraries": libraries,
             "tried": [{"what": what, "failed": why} for what, why in tried],
         },
@@ -82,6 +87,8 @@ def _text(facts: dict[str, Any]) -> str:
         lines.append(f"     {len(library['bound'])} functions bound{lacks}")
     if not net["libraries"]:
         lines.append("   none is usable")
+    elif net["used"] is None:
+        lines.append(f"   none is used, because {lookup.ENVIRONMENT} names one that is not usable")
     lines += ["", "Tried and not usable:"] if net["tried"] else []
     lines += [f"   {attempt['what']}: {attempt['failed']}" for attempt in net["tried"]]
     return "\n".join(lines)

@@ -144,3 +144,8 @@ def test_info_tells_why_a_library_is_not_used(tmp_path: Path) -> None:
     bad.write_text("nonsense")
     done = run("info", SMARTBUS_NETCLI_LIB=str(bad))
     assert f"environment {bad}: " in done.stdout
+    # Nor is another one used in its place, though there are others.
+    assert done.returncode == 1
+    assert str(lookup.core_path()) in done.stdout
+    assert "->" not in done.stdout
+    assert "none is used, because SMARTBUS_NETCLI_LIB names" in done.stdout
