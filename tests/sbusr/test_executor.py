@@ -267,17 +267,17 @@ async def test_slow_call_does_not_capture_fast_ones(make: Make, tmp_path: Path) 
     assert {counts[str(n).encode()] for n in range(100)} == {2}
 
 
-async def test_load_is_shared(make: Make) -> None:
+async def test_load_is_shared(make: Make, tmp_path: Path) -> None:
     executor, sink = await make(pool_processes=3), Sink()
     await until(lambda: len(pids(executor)) == 3)
-    began = time.monotonic()
+    started, go = [tmp_path / str(n) for n in range(6)], tmp_path / "go"
     for n in range(6):
-        executor.put(sink, HEAD, request("sleep", [0.3], n))
+        executor.put(sink, HEAD, request("wait_for", [str(started[n]), str(go)], n))
+    await until(lambda: sum(path.exists() for path in started) == 3)  # three at the same time
+    assert sink.replies == []
+    go.touch()
     await sink.wait(6)
-    assert time.monotonic() - began >= 0.6, "two rounds at least"
-    executor.put_many(sink, [(HEAD, request("pid", [], f"p{n}")) for n in range(3)])
-    await sink.wait(9)
-    assert {sink.results()[f"p{n}"] for n in range(3)} <= pids(executor)
+    assert sink.results() == {str(n): None for n in range(6)}
 
 
 # ---- death -------------------------------------------------------------------------------------
