@@ -280,7 +280,7 @@ async def test_silence_ends_the_link(server: Server) -> None:
 
 
 async def test_any_byte_is_a_sign_of_life(server: Server) -> None:
-    client = client_of(server, timing=replace(QUICK, silence=0.6))
+    client = client_of(server, timing=replace(QUICK, silence=1.5))
     events = Events(client)
     await client.start()
     peer = await server.accepted()
