@@ -6,7 +6,8 @@ client or a bus is first used, never at import.
 - ``smartbus.net``: clients over TCP (``Client``), the API most programs want.
 - ``smartbus.bus``: a bus server for where no IPSC runs.
 - ``smartbus.aio``: an asyncio client in pure Python.
-- ``smartbus.errors``: every error this package raises.
+- ``smartbus.ipsc``: a stand-in for an IPSC server, which runs flow scripts.
+- ``smartbus.errors``: the error of each code, all of them ``SmartBusError``.
 """
 
 from __future__ import annotations

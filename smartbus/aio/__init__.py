@@ -6,7 +6,8 @@
             print(packet.head, packet.data)
 
 - ``client``: `SmartBusClient`.
-- ``link``, ``outbox``, ``packets``, ``flows``: its parts.
+- ``sender``, ``caller``: what it says to the bus, and its flow calls, which ``flows`` keeps.
+- ``connection``: keeps one ``link`` up, between ``outbox`` and ``packets``.
 - ``errors``, ``settings``: what it raises, and its bounds and times.
 """
 

@@ -50,7 +50,8 @@ class Bus:
             client = Client.create(0, 19, bus.host, bus.port)
 
     Delivery is at most once and in order between any two clients; nothing is stored. A
-    receiver that does not read is cut off, so that it stalls nobody else.
+    receiver that does not read makes those who send to it wait, nobody else, and is cut off
+    after at most `slow_timeout`.
 
     Args:
         host: Where to listen: dotted IPv4 or a name; ``"0.0.0.0"`` is everywhere.
