@@ -1,4 +1,6 @@
 /* bus, its links: who may register, heartbeats, duplicates, bad input, silence, the host's calls. */
+#include <sys/wait.h>
+
 #include "bus_town.h"
 
 static const struct raw_addr nobody = {0, 0, 0};
@@ -716,6 +718,37 @@ static void stop_with_traffic(void) {
   for (int i = 0; i < TALKERS; i++) pthread_join(talkers[i].thread, NULL);
 }
 
+/* A forked child lets go of the port and of the connections: when the parent closes them, they are
+ * closed, though the child lives on. */
+static void forked_child(void) {
+  struct town t;
+  struct raw raw;
+  int gate[2];
+  char byte = 0;
+  town_open(&t, (sb_bus_options){0});
+  town_join(&t, &raw, 20, 5, 9);
+  REQUIRE_INT(pipe(gate), 0);
+  pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int listener = t.bus->listeners->watch.fd, inbox = sb_inbox_fileno(sb_bus_inbox(t.bus));
+    sb_bus_abandon(t.bus);
+    close(raw.fd);
+    close(gate[1]);
+    bool closed = fcntl(listener, F_GETFD) < 0 && fcntl(inbox, F_GETFD) < 0;
+    _exit(read(gate[0], &byte, 1) == 0 && closed ? 0 : 1); /* until the parent closes its end */
+  }
+  close(gate[0]);
+  town_barrier(&raw, (struct raw_addr){20, 5, 9}, true);
+  town_close(&t);
+  raw_expect_end(&raw);
+  raw_close(&raw);
+  close(gate[1]);
+  int status;
+  REQUIRE_INT(waitpid(child, &status, 0), child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(void) {
   return check_run((struct check_case[]){
       {"four_layouts", four_layouts, false},
@@ -740,6 +773,7 @@ int main(void) {
       {"listening", listening, false},
       {"statistics", statistics, false},
       {"stop_with_traffic", stop_with_traffic, false},
+      {"forked_child", forked_child, false},
       {0},
   });
 }

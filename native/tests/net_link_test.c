@@ -1,4 +1,6 @@
 /* net, its links: registration, heartbeat, refusals, retries, loss, master and slave. */
+#include <sys/wait.h>
+
 #include "net_world.h"
 
 /* ---- what is sent ---------------------------------------------------------- */
@@ -558,6 +560,40 @@ static void keeper(void) {
   world_close(&alone);
 }
 
+static bool is_open(int fd) {
+  return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* A forked child lets go of the descriptors; the parent's connections do not notice. */
+static void forked_child(void) {
+  struct world w;
+  struct raw raw;
+  world_open(&w, NULL, 0);
+  world_up(&w, &raw, 3);
+  const int fds[] = {w.net->clients[3]->links[0].conn.watch.fd, w.net->keeper_read,
+                     w.net->keeper_write, w.net->loop.wake_read, sb_inbox_fileno(w.net->inbox)};
+  pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int open = 0;
+    sb_net_abandon(w.net);
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) open += is_open(fds[i]);
+#ifdef SBI_EPOLL
+    open += is_open(sb_net_fileno(w.net));
+#endif
+    _exit(open);
+  }
+  int status;
+  REQUIRE_INT(waitpid(child, &status, 0), child);
+  CHECK(WIFEXITED(status));
+  CHECK_INT(WEXITSTATUS(status), 0);
+  world_barrier(&w, &raw, 3);
+  world_frame_barrier(&w, &raw, 3);
+  raw_close(&raw);
+  world_event_of(&w, SB_EV_DISCONNECTED);
+  world_close(&w);
+}
+
 /* ---- master and slave ------------------------------------------------------ */
 
 struct pair {
@@ -745,6 +781,7 @@ int main(void) {
       {"data_before_ack", data_before_ack, false},
       {"silence", silence, true},
       {"keeper", keeper, true},
+      {"forked_child", forked_child, false},
       {"master_and_slave", master_and_slave, false},
       {"queue_moves_to_the_other_link", queue_moves_to_the_other_link, false},
       {"failures_of_a_pair", failures_of_a_pair, true},
