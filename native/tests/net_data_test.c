@@ -578,6 +578,41 @@ static void answers_are_bounded(void) {
   world_close(&w);
 }
 
+/* Golden frames with bytes changed, cut anywhere: events or the end of the link, nothing worse. */
+static void noise(void) {
+  struct world w;
+  uint64_t chance = 77;
+  world_open(&w, NULL, 0);
+  for (int round = 0; round < 500; round++) {
+    struct raw raw;
+    uint8_t bytes[7000];
+    const struct vector *v = &vectors[check_random(&chance) % VECTORS];
+    memcpy(bytes, v->bytes, v->size);
+    for (uint32_t n = check_random(&chance) % 6; n > 0; n--)
+      bytes[check_random(&chance) % (n % 2 ? 20 : v->size)] ^= (uint8_t)check_random(&chance);
+    world_connect(&w, 3);
+    world_accept(&w, &raw);
+    world_request(&w, &raw, WORLD_2018);
+    if (round % 2) world_ack(&raw, 3, 0);
+    if (round % 3 == 0) CHECK_INT(sb_net_disconnect(w.net, 3), 0);
+    size_t cut = check_random(&chance) % v->size;
+    raw_send(&raw, bytes, cut);
+    world_step(&w, 0);
+    raw_send(&raw, bytes + cut, v->size - cut);
+    for (int i = 0; i < 3; i++) world_step(&w, 0);
+    raw_close(&raw);
+    world_step(&w, 0);
+    sb_net_disconnect(w.net, 3);
+    while (raw_accept(&raw, w.listener)) raw_close(&raw); /* it may have been back already */
+    w.next = w.count;
+  }
+  struct raw raw;
+  world_up(&w, &raw, 4);
+  world_barrier(&w, &raw, 4);
+  raw_close(&raw);
+  world_close(&w);
+}
+
 /* ---- when frames leave ----------------------------------------------------- */
 
 static void *send_one(void *net) {
@@ -739,6 +774,7 @@ int main(void) {
 #endif
       {"full_inbox_by_bytes", full_inbox_by_bytes, false},
       {"answers_are_bounded", answers_are_bounded, false},
+      {"noise", noise, false},
       {"corking", corking, false},
       {"senders_and_a_stepper", senders_and_a_stepper, false},
       {"trace_levels", trace_levels, false},
