@@ -198,6 +198,7 @@ static void look_at(struct sbi_peer *peer) {
   const sb_bus *bus = peer->bus;
   int64_t now = bus->loop.now;
   sbi_peer_measure(peer);
+  peer->pressed_bytes = peer->pressed_frames = 0;
   bool undecided = peer->state == SBI_PEER_NEW || peer->state == SBI_PEER_ASKED;
   if (peer->state == SBI_PEER_REFUSED) {
     if (now - peer->since >= SBI_LINGER_MS)
@@ -208,8 +209,7 @@ static void look_at(struct sbi_peer *peer) {
     sbi_peer_close(peer, SB_LEFT_IDLE, "not registered in time");
   } else if (peer->full && now - peer->full_since >= bus->options.slow_ms) {
     sbi_peer_close(peer, SB_LEFT_SLOW, "reads too slowly");
-  } else if (peer->full && now - peer->full_since >= bus->options.stall_ms &&
-             now - peer->conn.last_write >= bus->options.stall_ms) {
+  } else if (peer->full && now - peer->conn.last_write >= bus->options.stall_ms) {
     sbi_peer_close(peer, SB_LEFT_SLOW, "does not read");
   }
 }

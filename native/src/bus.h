@@ -5,10 +5,11 @@
  * lock. A round reads what is readable, routes whole frames into the queues of their receivers and
  * then writes each queue once.
  *
- * Flow control: a link whose queue is full makes the links that send to it wait (they are not read
- * until it has drained by half). A link that stays full is closed: at once when it takes nothing,
- * a little later when it is merely too slow. So memory is bounded, nothing is dropped silently
- * between two clients that stay, and a dead reader costs its senders a second, others nothing. */
+ * Flow control: a link whose queue is full makes the links that flood it wait (they are not read
+ * until it has drained by half); those that send it little go on. A link that stays full is closed:
+ * soon when it takes nothing, later when it is merely too slow. So memory is bounded, nothing is
+ * dropped silently between two clients that stay, and a dead reader costs those who flood it a
+ * second, others nothing. */
 #ifndef SBI_BUS_H
 #define SBI_BUS_H
 
@@ -44,7 +45,8 @@ struct sbi_peer {
   struct sbi_peer *next_dirty;
   bool full;
   int64_t full_since;
-  struct sbi_peer *waits_for; /* the full link that made this one wait */
+  size_t pressed_bytes, pressed_frames; /* put into full queues since the last sweep */
+  struct sbi_peer *waits_for;           /* the full link that made this one wait */
 };
 
 struct sbi_member {
@@ -66,6 +68,7 @@ enum {
   SBI_ALIVE_MS = 3000,  /* a link heard from so recently is not taken over */
   SBI_LINGER_MS = 5000, /* for a refused client to close */
   SBI_SWEEP_MS = 250,
+  SBI_LIGHT_SHARE = 128, /* of a queue's bound, see router.c */
   SBI_BEAT_ACK_MS = 100,
   SBI_NEW_FRAME = 64 << 10 /* largest frame of a link that is not registered */
 };

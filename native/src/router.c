@@ -55,14 +55,27 @@ void sbi_peer_measure(struct sbi_peer *peer) {
   }
 }
 
+/* Who sends little to full receivers does not wait for them: one stuck client must not keep a server
+ * of many from all its others. The share is per sweep, so a queue grows by it at most until its
+ * owner is cut off; at twice its bound it makes everyone wait. */
+static bool is_light(struct sbi_peer *from, const struct sbi_peer *to, size_t size) {
+  const sb_bus_options *options = &from->bus->options;
+  from->pressed_bytes += size;
+  from->pressed_frames++;
+  return from->pressed_bytes <= options->high_bytes / SBI_LIGHT_SHARE &&
+         from->pressed_frames <= options->high_frames / SBI_LIGHT_SHARE &&
+         to->conn.out.bytes < 2 * (size_t)options->high_bytes;
+}
+
 /* The receiver's queue grew: when it is full, its sender waits. */
-static void check_full(struct sbi_peer *from, struct sbi_peer *to) {
+static void check_full(struct sbi_peer *from, struct sbi_peer *to, size_t size) {
   if (!over_bound(to)) return;
   if (!to->full) {
     sbi_conn_flush(&to->conn);
     if (!over_bound(to)) return;
     sbi_peer_measure(to);
   }
+  if (is_light(from, to, size)) return;
   if (from->waits_for == NULL) from->bus->waiting++;
   from->waits_for = to;
   sbi_conn_pause(&from->conn);
@@ -89,7 +102,7 @@ static void deliver(struct sbi_peer *from, struct sbi_member *to, const uint8_t 
   to->frames_out++;
   from->bus->stats.frames_out++;
   from->bus->stats.bytes_out += size;
-  check_full(from, link);
+  check_full(from, link, size);
 }
 
 static bool type_fits(const struct sbi_member *member, uint8_t type) {
@@ -124,7 +137,7 @@ static void answer_ping(struct sbi_peer *from, const uint8_t *frame, const struc
   if (place == NULL) return;
   sbi_frame_begin(place, SBI_PING_ACK, SBI_SYSTEM, head->dst, from->member->addr, n);
   if (n > 0) memcpy(place + SBI_HEAD_SIZE, frame + SBI_HEAD_SIZE, n);
-  check_full(from, from);
+  check_full(from, from, sbi_frame_size(n));
 }
 
 /* Nobody there to start the flow: say so, or the caller waits for its time-out (IPC.md 6). */
@@ -142,7 +155,7 @@ static void refuse_flow(struct sbi_peer *from, const uint8_t *frame, const struc
   uint8_t *place = sbi_peer_reserve(from, size);
   if (place == NULL) return;
   sbi_flow_answer_encode(place, SBI_FLOW_ACK, head->dst, from->member->addr, &ack);
-  check_full(from, from);
+  check_full(from, from, size);
 }
 
 void sbi_route(struct sbi_peer *from, const uint8_t *frame, const struct sbi_head *head) {

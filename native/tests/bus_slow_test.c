@@ -149,6 +149,32 @@ static void dead_reader(void) {
   town_close(&t);
 }
 
+/* Who sends a dead reader little is not kept waiting, even while a flood to it waits. */
+static void light_sender(void) {
+  struct town t;
+  struct raw flood, dead, light, d;
+  town_open(&t, (sb_bus_options){.high_bytes = 1 << 20, .stall_ms = 60000, .slow_ms = 60000});
+  town_join(&t, &flood, from.unit, from.client, from.type);
+  join_small(&t, &dead, to);
+  town_join(&t, &light, third.unit, third.client, third.type);
+  town_join(&t, &d, 22, 1, 9);
+  struct source s = {.raw = &flood, .from = from, .to = to, .size = 3000};
+  push_until_stuck(&s);
+  struct raw_frame frame;
+  for (int i = 0; i < 50; i++) {
+    raw_put(&light, 3, 1, third, to, "to the dead", 11);
+    raw_put(&light, 3, i, third, (struct raw_addr){22, 1, 9}, "on", 2);
+    town_frame(&d, &frame);
+    CHECK_INT(frame.cmd, i);
+  }
+  CHECK_INT(town_stats(&t).slow, 0);
+  raw_close(&flood);
+  raw_close(&dead);
+  raw_close(&light);
+  raw_close(&d);
+  town_close(&t);
+}
+
 /* One that takes a little now and then, and stays full, is cut off after slow_ms. */
 static void too_slow_reader(void) {
   struct town t;
@@ -323,6 +349,7 @@ int main(void) {
       {"slow_reader", slow_reader, false},
       {"slow_reader_by_frames", slow_reader_by_frames, false},
       {"dead_reader", dead_reader, true},
+      {"light_sender", light_sender, false},
       {"too_slow_reader", too_slow_reader, true},
       {"broadcast_past_a_dead_reader", broadcast_past_a_dead_reader, true},
       {"dead_listener", dead_listener, true},
