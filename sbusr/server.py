@@ -158,7 +158,11 @@ class Server:
         bus = self._settings.bus
         globalvars.ipsc_set.clear()
         try:
-            net.Client.initialize(bus.initialize.unitid, note_global_connect, loop=loop)
+            # By itself the library waits 5 s at most for an acknowledgement (NET.md 7.4).
+            wait = f"FlowAckTimeout={int(self._settings.flow_ack_timeout * 1000)}"
+            net.Client.initialize(
+                bus.initialize.unitid, note_global_connect, loop=loop, params=wait
+            )
             cleanup.callback(net.Client.finalize, LINGER)
             for settings in bus.clients:
                 client = BusClient(settings, executor, loop)

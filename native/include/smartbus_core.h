@@ -159,7 +159,8 @@ typedef struct sb_net sb_net;
  * so that heartbeats go on. With this flag there is no such thread. */
 enum { SB_NET_NO_KEEPER = 1 };
 
-/* params: "key=value;…", keys Wire=auto|2015|2018; unknown keys are ignored. NULL = none.
+/* params: "key=value;…", unknown keys are ignored, NULL = none. Wire=auto|2015|2018;
+ * FlowAckTimeout=ms, the wait for flow acks (default: the call's time-out, but 1 to 5 s).
  * NULL on memory or descriptor shortage. unit: 0..47 (the caller checks). */
 SB_API sb_net *sb_net_new(int unit, const char *params, unsigned flags);
 /* Closes every connection quietly, ends the threads, frees. NULL is allowed. */

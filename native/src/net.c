@@ -69,11 +69,19 @@ static enum sbi_wire wire_parameter(const char *params) {
   return SBI_WIRE_AUTO;
 }
 
+static int ack_parameter(const char *params) {
+  char value[16];
+  if (!parameter(params, "FlowAckTimeout", value, sizeof value)) return 0;
+  long ms = strtol(value, NULL, 10);
+  return ms > 0 && ms < 86400000 ? (int)ms : 0;
+}
+
 sb_net *sb_net_new(int unit, const char *params, unsigned flags) {
   sb_net *net = sbi_calloc(1, sizeof *net);
   if (net == NULL) return NULL;
   net->unit = (uint8_t)unit;
   net->wire = wire_parameter(params);
+  net->ack_wait_ms = ack_parameter(params);
   net->hear_acks = net->hear_returns = net->hear_globals = true;
   net->flow_tick.fire = on_flow_tick;
   net->keeper_read = net->keeper_write = -1;
@@ -539,7 +547,8 @@ static int call_flow_locked(sb_net *net, int client, struct sbi_addr dst,
   int64_t now = sbi_now_ms();
   struct sbi_flow flow = {.id = call->invoke_id, .client = (uint8_t)client};
   sbi_text_copy(flow.project, sizeof flow.project, call->project);
-  if (net->hear_acks) flow.ack_due = now + clamp(timeout_ms, 1000, 5000);
+  int ack_wait = net->ack_wait_ms > 0 ? net->ack_wait_ms : clamp(timeout_ms, 1000, 5000);
+  if (net->hear_acks) flow.ack_due = now + ack_wait;
   if (net->hear_returns && returns) flow.return_due = now + clamp(timeout_ms, 0, INT32_MAX);
   /* The wait exists before the request can leave: no answer is too quick (S 7.4). */
   if (!sbi_flows_add(&net->flows, &flow)) return SB_ENOMEM;

@@ -79,6 +79,7 @@ struct sb_net {
   struct sbi_flows flows;
   struct sbi_timer flow_tick;
   int32_t flow_id, notify_id;
+  int ack_wait_ms; /* for flow acks; 0: the call's time-out, clamped to 1..5 s (S 7.4) */
   bool hear_acks, hear_returns, hear_globals;
   int trace_level;
   bool holding;    /* some link was held back by a full inbox */

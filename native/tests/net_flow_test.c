@@ -349,6 +349,20 @@ static void time_outs(void) {
   world_close(&w);
 }
 
+/* A host may wait longer for an ack than the vendor's library does. */
+static void own_ack_time_out(void) {
+  struct world w;
+  struct raw raw;
+  world_open(&w, "Wire=auto; FlowAckTimeout = 5400", 0);
+  world_up(&w, &raw, 3);
+  int64_t start = check_ms();
+  REQUIRE_INT(call(&w, 1, 100), 1);
+  check_flow(world_event(&w), SB_EV_FLOW_ACK, 1, SB_ETIMEOUT, "Project1", "");
+  CHECK(check_ms() - start >= 5400);
+  raw_close(&raw);
+  world_close(&w);
+}
+
 /* A client id that is forgotten takes its waits along. */
 static void forgotten(void) {
   struct world w;
@@ -460,6 +474,7 @@ int main(void) {
       {"nobody_listens", nobody_listens, false},
       {"answered_at_once", answered_at_once, false},
       {"time_outs", time_outs, true},
+      {"own_ack_time_out", own_ack_time_out, true},
       {"forgotten", forgotten, true},
       {"too_many", too_many, false},
       {"notify_many", notify_many, false},
