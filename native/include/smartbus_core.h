@@ -173,7 +173,9 @@ SB_API sb_inbox *sb_net_inbox(sb_net *net);
  * descriptor (then run sb_net_step with a time-out in a thread). */
 SB_API int sb_net_fileno(const sb_net *net);
 /* Do what is due: read, write, timers. Waits up to timeout_ms (-1 for ever) when there is nothing
- * to do and the inbox is empty. Returns the number of events in the inbox, negative SB_E*. */
+ * to do and the inbox is empty. Returns the number of events in the inbox, negative SB_E*. One
+ * thread at a time steps, and drains what the step found: its events do not make the inbox's own
+ * descriptor readable, nor sb_inbox_wait return. */
 SB_API int sb_net_step(sb_net *net, int timeout_ms);
 /* Make a waiting sb_net_step return. */
 SB_API void sb_net_wake(sb_net *net);

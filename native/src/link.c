@@ -119,6 +119,14 @@ static void opened(struct sbi_conn *conn, int error) {
   register_link(link);
 }
 
+/* A lost link is back at once (S 9.4), unless it is cut off again and again right after its
+ * registration, as happens when two processes fight for one address. */
+static int64_t after_life(struct sbi_link *link) {
+  bool was_short = link->client->net->loop.now - link->registered_at < SBI_UNANSWERED_MS;
+  link->short_lives = was_short ? link->short_lives + 1 : 0;
+  return link->short_lives >= 2 ? SBI_UNANSWERED_MS : 0;
+}
+
 /* The link is closed already. `code` != 0: it was refused with that. */
 static void after_loss(struct sbi_link *link, int code) {
   struct sbi_client *client = link->client;
@@ -141,7 +149,7 @@ static void after_loss(struct sbi_link *link, int code) {
   else if (code == SB_EISCONN)
     retry_later(link, SBI_RETRY_MS);
   else if (was_ok)
-    retry_later(link, 0);
+    retry_later(link, after_life(link));
   else
     retry_later(link, SBI_UNANSWERED_MS);
 }
@@ -210,6 +218,7 @@ static void registered(struct sbi_link *link) {
   struct sbi_client *client = link->client;
   bool again = link->state == SBI_LINK_OK;
   link->state = SBI_LINK_OK;
+  if (!again) link->registered_at = client->net->loop.now;
   link->preferred = link->form;
   end_attempts(link);
   if (client->current == NULL || client->current->state != SBI_LINK_OK) client->current = link;

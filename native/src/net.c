@@ -17,6 +17,7 @@ enum {
   BURST_US = 50,           /* frames closer than this are a burst … */
   GATHER_US = 100,         /* … and leave together, so much later at most */
   KEEPER_MS = 500,
+  MAX_FRAME = SBI_HEAD_SIZE + SBI_MAX_DATA + 3, /* what SendData can send, with its padding */
   TIMERS_PER_CLIENT = 4
 };
 
@@ -87,7 +88,7 @@ sb_net *sb_net_new(int unit, const char *params, unsigned flags) {
   net->keeper_read = net->keeper_write = -1;
   pthread_mutex_init(&net->lock, NULL);
   bool ok = sbi_loop_init(&net->loop) == 0;
-  ok = ok && sbi_hub_init(&net->hub, &net->loop, INT32_MAX, &sbi_link_ops) == 0;
+  ok = ok && sbi_hub_init(&net->hub, &net->loop, MAX_FRAME, &sbi_link_ops) == 0;
   ok = ok && (net->inbox = sb_inbox_new(INBOX_EVENTS, INBOX_BYTES)) != NULL;
   ok = ok && sbi_flows_init(&net->flows) && sbi_timers_reserve(&net->loop, 1);
   if (ok) {

@@ -265,6 +265,26 @@ static void unanswered(void) {
   world_close(&w);
 }
 
+/* Accepted and cut off, over and over: two processes that fight for one address. */
+static void short_lives(void) {
+  struct world w;
+  struct raw raw;
+  world_open(&w, NULL, 0);
+  world_connect(&w, 3);
+  int64_t closed = 0;
+  for (int i = 0; i < 4; i++) {
+    world_accept(&w, &raw);
+    if (i >= 2) CHECK(check_ms() - closed >= 990);
+    world_request(&w, &raw, WORLD_2018);
+    world_ack(&raw, 3, 0);
+    CHECK_INT(world_event_of(&w, SB_EV_CONNECTED)->code, 0);
+    raw_close(&raw);
+    closed = check_ms();
+    world_event_of(&w, SB_EV_DISCONNECTED);
+  }
+  world_close(&w);
+}
+
 /* The server dies while the client registers. When it is back it is asked in the form that always
  * worked, not in the one that nobody was there to answer. */
 static void server_dies_before_it_answers(void) {
@@ -770,6 +790,7 @@ int main(void) {
       {"no_other_form_if_told", no_other_form_if_told, false},
       {"form_is_remembered", form_is_remembered, true},
       {"unanswered", unanswered, true},
+      {"short_lives", short_lives, true},
       {"server_dies_before_it_answers", server_dies_before_it_answers, true},
       {"refused_then_unanswered", refused_then_unanswered, true},
       {"second_ack", second_ack, false},
