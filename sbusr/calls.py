@@ -91,7 +91,7 @@ class Calls:
             try:
                 request = _read_again(body, encoding)
             except Error as error:
-                _logger.warning("bad request refused: %s (%s)", error, error.data)
+                _logger.warning("bad request refused: %s (%s)", error, _shown(error.data))
                 id_ = request_id(body, encoding)
                 return error_reply(None if id_ is msgspec.UNSET else id_, error, self._limit)
         id_ = request.id
@@ -99,7 +99,7 @@ class Calls:
             result = self._call(request.method, request.params)
         except Error as error:
             if error.code != APPLICATION_ERROR:
-                _logger.warning("%.200s: %.500s (%.500s)", request.method, error, error.data)
+                _logger.warning("%.200r: %.500s (%s)", request.method, error, _shown(error.data))
             return NO_REPLY if id_ is msgspec.UNSET else error_reply(id_, error, self._limit)
         return NO_REPLY if id_ is msgspec.UNSET else self._reply(id_, result)
 
@@ -124,8 +124,8 @@ class Calls:
     def _reply(self, id_: Any, result: Any) -> Reply:
         try:
             text = dumps({"jsonrpc": "2.0", "id": id_, "result": result})
-        except Exception as exc:  # noqa: BLE001 - a result may be an object of any making
-            problem = f"The result is not JSON serialisable: {exc}"
+        except BaseException as exc:  # noqa: BLE001 - a result may be an object of any making
+            problem = f"The result is not JSON serialisable: {_text(exc)}"
         else:
             if len(text) <= self._limit:
                 return _title(id_), text
@@ -138,18 +138,33 @@ class Calls:
         kind = type(exc).__name__
         if isinstance(exc, Error):  # the method chose its reply itself
             code = exc.code if isinstance(exc.code, int) else APPLICATION_ERROR
-            return Error(code=code, message=str(exc.message or kind), data=exc.data)
+            message = kind if exc.message is None else _text(exc.message)
+            return Error(code=code, message=message or kind, data=exc.data)
         # The first frame is ours.
         tb = exc.__traceback__.tb_next if exc.__traceback__ else None
         _logger.error("method %s raised an exception", name, exc_info=(type(exc), exc, tb))
-        try:
-            text = str(exc)
-        except Exception:  # noqa: BLE001 - likewise
-            text = "(its text cannot be had)"
+        text = _text(exc)
         data = {"type": kind}
         if self._verbose:
             data["traceback"] = "".join(traceback.format_exception(type(exc), exc, tb))
         return Error(code=APPLICATION_ERROR, message=f"{kind}: {text}" if text else kind, data=data)
+
+
+def _text(thing: Any) -> str:
+    """The text of a thing that a method made, which may have none."""
+    try:
+        return str(thing)
+    except BaseException:  # noqa: BLE001 - likewise
+        return "(its text cannot be had)"
+
+
+def _shown(data: Any) -> str:
+    """An error's data in the log: on one line, and short."""
+    try:
+        text = data if isinstance(data, str) else dumps(data).decode()
+    except BaseException:  # noqa: BLE001 - likewise
+        return f"data of type {type(data).__name__}"
+    return repr(text[:500])
 
 
 def _read_again(body: bytes, encoding: str) -> _Request:

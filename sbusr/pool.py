@@ -109,6 +109,8 @@ class Slot:
         self.budget = RecycleBudget()
         self.failures = 0
         """Starts that failed in a row."""
+        self.told = ""
+        """The failure that was logged last."""
         self.retry: asyncio.TimerHandle | None = None
 
 
@@ -343,7 +345,11 @@ class Pool:
 
     def _start_failed(self, slot: Slot, problem: str, traceback: str) -> None:
         slot.failures += 1
-        _logger.error("worker %d does not start: %s\n%s", slot.number, problem, traceback)
+        told, slot.told = slot.told, f"{problem}\n{traceback}"
+        if slot.failures > 1 and slot.told == told:
+            _logger.error("worker %d still does not start: %s", slot.number, problem)
+        else:
+            _logger.error("worker %d does not start: %s", slot.number, slot.told.rstrip())
         if slot.current is None:
             delay = min(BACKOFF[1], BACKOFF[0] * 2 ** (slot.failures - 1))
             slot.retry = self._loop.call_later(delay, self._start_next, slot)

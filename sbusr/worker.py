@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import logging
 import mmap
 import os
@@ -27,7 +28,7 @@ from typing import Any
 
 import msgspec
 
-from . import globalvars
+from . import globalvars, resolver
 from .calls import Calls
 from .loggingqueue import QueueHandler
 from .protocol import (
@@ -59,6 +60,9 @@ TICK_MS = 1
 """How often (milliseconds) the helper thread looks while there is work."""
 ORPHAN_GRACE = 0.5
 """Time (seconds) that the main thread has to end by itself when the parent is gone."""
+
+
+_IMPORTERS = {__file__, resolver.__file__, importlib.__file__}
 
 
 class Link:
@@ -274,13 +278,37 @@ class Worker:
             link.send(pack_back(ranges))
 
 
+def _plain(value: Any) -> Any:
+    """A member of a log record in a form that JSON can take, whatever it is."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    try:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    except Exception:  # noqa: BLE001 - an object of any making
+        return f"<{type(value).__name__}>"
+
+
+def _traceback(exc: BaseException) -> str:
+    """The traceback of an import, without the frames of who imports."""
+    tb = exc.__traceback__
+    while tb is not None:
+        name = tb.tb_frame.f_code.co_filename
+        if name not in _IMPORTERS and not name.startswith("<frozen importlib"):
+            break
+        tb = tb.tb_next
+    return "".join(traceback.format_exception(type(exc), exc, tb))
+
+
 def _set_up_logging(link: Link, config: Config) -> None:
     class _Queue:
         @staticmethod
         def put_nowait(record: logging.LogRecord) -> None:
             record.processName = config.name
             with contextlib.suppress(OSError):  # the parent is gone, or has let go of this one
-                link.send_json(LOG, record.__dict__)
+                try:
+                    link.send_json(LOG, record.__dict__)
+                except Exception:  # noqa: BLE001 - a lone surrogate; an object without a repr
+                    link.send_json(LOG, {k: _plain(v) for k, v in record.__dict__.items()})
 
     root = logging.getLogger()
     root.addHandler(QueueHandler(_Queue()))  # type: ignore[arg-type] # all it needs
@@ -319,22 +347,26 @@ def _run(link: Link, progress: memoryview) -> int:
     sys.path[:] = config.path
     globalvars.prog_args = None if config.prog_args is None else Namespace(**config.prog_args)
     _set_up_logging(link, config)
-    resolver = Resolver(config.methods)
-    calls = Calls(resolver, limit=config.reply_limit, verbose=config.verbose)
+    methods = Resolver(config.methods)
+    calls = Calls(methods, limit=config.reply_limit, verbose=config.verbose)
     worker = Worker(link, calls, progress, give_back=config.give_back)
     worker.catch_signals()
     try:
-        resolver.load()
+        methods.load()
     except BaseException as exc:  # noqa: BLE001 - SystemExit too
         message = f"{type(exc).__name__}: {exc}"
-        link.send_json(FAILED, {"message": message, "traceback": traceback.format_exc()})
+        link.send_json(FAILED, {"message": message, "traceback": _traceback(exc)})
         return EXIT_IMPORT_FAILED
     gc.collect()
     gc.freeze()
     link.send_json(READY, {"pid": os.getpid()})
-    worker.run()
-    # What follows (atexit handlers of methods, say) need not keep the parent waiting.
-    link.sock.shutdown(socket.SHUT_WR)
+    try:
+        worker.run()
+    finally:
+        # What follows (atexit handlers of methods, threads that they started) must not keep the
+        # parent waiting, nor those whose requests are lost if this is an exception.
+        with contextlib.suppress(OSError):
+            link.sock.shutdown(socket.SHUT_WR)
     return 0
 
 

@@ -218,6 +218,28 @@ def test_exception_without_text(calls: Calls) -> None:
     assert error(calls, {"id": 1, "method": "fail", "params": ["ValueError"]})[1] == "ValueError"
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("message", "(its text cannot be had)"), ("deep", "told"), ("mute", "told")],
+)
+def test_errors_that_can_hardly_be_told(
+    calls: Calls, kind: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"id": 1, "method": "bad_error", "params": [kind]}
+    assert error(calls, body) == (4712, message, None)
+    assert "'bad_error': [4712]" in caplog.text
+
+
+def test_result_that_raises_system_exit(calls: Calls) -> None:
+    assert error(calls, {"id": 1, "method": "leave_result"})[0] == -32603
+
+
+def test_requests_cannot_forge_log_lines(calls: Calls, caplog: pytest.LogCaptureFixture) -> None:
+    error(calls, {"id": 1, "method": "x\nERROR forged"})
+    error(calls, {"id": 1, "method": "add", "params": {"x\nERROR forged": 1}})
+    assert [line for line in caplog.text.splitlines() if line.startswith("ERROR forged")] == []
+
+
 def test_unserialisable_result(calls: Calls) -> None:
     code, message, _ = error(calls, {"id": 1, "method": "unserialisable"})
     assert code == -32603

@@ -303,6 +303,17 @@ async def test_worker_that_dies_in_a_call(make: Make, method: str) -> None:
     assert set(sink.counts().values()) == {1}
 
 
+async def test_main_thread_that_ends_while_another_goes_on(make: Make) -> None:
+    executor, sink = await make(pool_processes=1), Sink()
+    executor.put(sink, HEAD, request("end_work", [], 1))
+    await sink.wait()
+    (worker,) = pids(executor)
+    await until(lambda: pids(executor) - {worker})
+    executor.put(sink, HEAD, request("add", [1, 2], 2))
+    await sink.wait(2)
+    assert sink.results() == {"1": None, "2": 3}
+
+
 async def test_worker_killed_from_outside(make: Make, tmp_path: Path) -> None:
     executor, sink = await make(pool_processes=1), Sink()
     started = tmp_path / "started"
@@ -417,6 +428,9 @@ async def test_no_worker_can_start(make: Make, caplog: pytest.LogCaptureFixture)
     assert sink.results() == {"early": "error -32004", "late": "error -32004"}
     assert "RuntimeError: broken on purpose" in json.loads(sink.replies[0][3])["error"]["message"]
     assert "broken.py" in caplog.text, "the traceback is in the log"
+    assert "resolver.py" not in caplog.text, "but not how it came to be imported"
+    await until(lambda: "still does not start" in caplog.text)
+    assert caplog.text.count("broken.py") == 2, "each of the two workers tells it once"
     with pytest.raises(Error, match="broken on purpose"):
         await executor.wait_ready()
 
@@ -670,6 +684,16 @@ async def test_log_records_come_through_the_parent(
     assert records[0].process == next(iter(pids(executor)))
     assert records[0].funcName == "log"
     assert "ValueError: inner" in records[1].getMessage()
+
+
+async def test_log_records_that_are_no_text(make: Make) -> None:
+    records: list[logging.LogRecord] = []
+    executor, sink = await make(pool_processes=1, log_sink=records.append), Sink()
+    executor.put(sink, HEAD, request("log_oddly", ["lone \ud800"], 1))
+    executor.put(sink, HEAD, request("no.such.\ud800", [], 2))
+    await sink.wait(2)
+    assert records[0].getMessage() == "lone \\ud800"
+    assert "no.such." in records[1].getMessage()
 
 
 async def test_log_records_may_go_elsewhere(make: Make) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import subprocess
+import threading
 import time
 from functools import lru_cache, partial, wraps
 from os import getcwd
@@ -54,6 +55,54 @@ def wrong_inside(_a: Any) -> None:
 
 def own_error() -> None:
     raise Error(code=4711, message="my own", data={"why": "because"})
+
+
+def bad_error(kind: str) -> None:
+    """Raise an error that can hardly be told."""
+
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+        __repr__ = __str__
+
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    message: Any = Mute() if kind == "message" else "told"
+    raise Error(code=4712, message=message, data={"deep": deep, "mute": Mute()}.get(kind))
+
+
+def leave_result() -> Any:
+    """Return something that raises ``SystemExit`` when one looks at it."""
+
+    class Leaving:
+        @property  # type: ignore[misc]
+        def __class__(self) -> Any:
+            raise SystemExit(5)
+
+    return Leaving()
+
+
+def log_oddly(text: str) -> None:
+    """Log a text, and an object that has no text."""
+
+    class Mute:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    logger.error("%s", text, extra={"mute": Mute()})
+
+
+def end_work() -> None:
+    """Break the worker's main thread while another thread goes on."""
+    threading.Thread(target=time.sleep, args=(60,)).start()
+
+    def handler(*_: Any) -> None:
+        raise RuntimeError("outside of the method")
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
 
 
 def unserialisable() -> Any:
