@@ -97,7 +97,7 @@ def load(name: str = NAME) -> Settings:
         raise SettingsError(
             f"there is no {name}.py in the current directory, nor beside sbusr_run.py"
         ) from exc
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise SettingsError(f"{name}.py does not import: {type(exc).__name__}: {exc}") from exc
     return check(module)
 

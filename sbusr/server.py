@@ -6,6 +6,7 @@ One event loop does everything; worker processes execute the methods.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -61,6 +62,11 @@ BODY_LIMIT = 1 << 20
 LOG_QUEUE = 10_000
 """Log records of workers that may wait to be written; more are dropped, and counted."""
 
+SAME_SIGNAL = 0.5
+"""Seconds within which several signals are one: ``make``, ``timeout`` and service managers send
+theirs both to a process and to its group."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 _logger = logging.getLogger(__name__)
 _server: Server | None = None
 
@@ -81,6 +87,7 @@ class Server:
         self._settings = settings
         self._args = args
         self._stop = asyncio.Event()
+        self._signalled_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._embedded: Embedded | None = None
         self._executor: Executor | None = None
@@ -99,8 +106,9 @@ class Server:
             StartError: Something cannot be started.
         """
         loop = self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, self._signalled, number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # see `run`
         async with AsyncExitStack() as cleanup:
             # The last that was started is the first to stop: replies still need the clients, the
             # clients the bus.
@@ -130,7 +138,9 @@ class Server:
         try:
             embedded.start()
         except (OSError, SmartBusError) as exc:
-            raise StartError(f"the embedded bus does not start: {exc}") from exc
+            problem = getattr(exc, "strerror", None) or exc
+            hint = _in_use(exc, "masterHost and masterPort of SMARTBUS_CONFIG")
+            raise StartError(f"the embedded bus does not start: {problem}{hint}") from exc
         self._embedded = embedded
 
     def _make_executor(self, cleanup: AsyncExitStack) -> Executor:
@@ -187,7 +197,10 @@ class Server:
         try:
             listener = _listen(port, address)
         except OSError as exc:
-            raise StartError(f"HTTP cannot listen on {address}:{port}: {exc.strerror}") from exc
+            # What comes after it is the address, a second time.
+            problem = (exc.strerror or str(exc)).partition(" (while")[0]
+            hint = _in_use(exc, "WEBSERVER_LISTEN")
+            raise StartError(f"HTTP cannot listen on {address}:{port}: {problem}{hint}") from exc
         server.add_socket(listener)
         cleanup.push_async_callback(self._stop_http, server)
         self.http_port = listener.getsockname()[1]
@@ -217,10 +230,14 @@ class Server:
     # ---- signals -------------------------------------------------------------------------------
 
     def _signalled(self, number: int) -> None:
+        assert self._loop is not None
         name = signal.Signals(number).name
-        if not self._stop.is_set():
+        if not self._signalled_at:
+            self._signalled_at = self._loop.time()
             _logger.info("%s: stopping; once more to stop without waiting", name)
             self._stop.set()
+            return
+        if self._loop.time() - self._signalled_at < SAME_SIGNAL:
             return
         _logger.warning("%s again: stopping without waiting", name)
         if self._executor is not None:
@@ -230,6 +247,13 @@ class Server:
             self._embedded.kill()
         logging.shutdown()
         os._exit(EXIT_FORCED)
+
+
+def _in_use(exc: Exception, setting: str) -> str:
+    """What to do when an address is in use; nothing for other errors."""
+    if getattr(exc, "errno", None) != errno.EADDRINUSE:
+        return ""
+    return f". Is the daemon running already? Else change {setting} in settings.py"
 
 
 def _listen(port: int, address: str) -> socket.socket:
@@ -291,12 +315,15 @@ def run(args: Namespace) -> int:
         finally:
             _server = None
 
+    # A signal that comes before the server has its handlers waits for them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         asyncio.run(serve())
     except StartError as exc:
         _logger.error("%s", exc)  # noqa: TRY400 - it is for people, who need no traceback
         return EXIT_START
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         logging.shutdown()
     return EXIT_OK
 

@@ -99,6 +99,7 @@ def test_one_client_id_twice() -> None:
         ("x = (", "sbusr_test_settings.py does not import: SyntaxError"),
         ("import sbusr_test_missing", "does not import: No module named 'sbusr_test_missing'"),
         ("raise SystemError(1)", "does not import: SystemError: 1"),
+        ("raise SystemExit(1)", "does not import: SystemExit: 1"),
         ("", "sbusr_test_settings.py: SMARTBUS_CONFIG is missing"),
     ],
 )
