@@ -24,6 +24,8 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments to `parser`."""
@@ -69,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(args.verbose, 2)]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(message)s")
     trace_logger.setLevel(logging.INFO)  # what flows trace is what one runs them for
+    # A signal that comes before the loop has its handlers waits for them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         ipsc = Ipsc(
             host,
@@ -84,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     except SmartBusError as error:
         print(f"smartbus ipsc: {error.message}", file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return EXIT_OK
 
 
@@ -91,8 +97,9 @@ async def _serve(ipsc: Ipsc, bus: str) -> None:
     """Run until a signal comes, or raise `SmartBusError` when the bus refuses for good."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     await ipsc.start()
     stopping = asyncio.create_task(stop.wait())
     ended = asyncio.create_task(ipsc.wait_ended())

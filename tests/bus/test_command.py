@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -113,6 +113,33 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], code: int, message:
     assert done.stdout == ""
 
 
+def test_ctrl_c_at_the_password_prompt(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "bus", "--users", str(tmp_path / "users"), "--add-user", "ada"],
+        cwd=ROOT,
+        stdin=theirs,
+        stderr=theirs,
+        start_new_session=True,  # no other terminal to ask on
+    )
+    os.close(theirs)
+    try:
+        said = b""
+        while b"Password of ada" not in said:
+            said += os.read(ours, 1024)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE) == 130
+        with suppress(OSError):  # the other end is closed
+            while more := os.read(ours, 1024):
+                said += more
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"Traceback" not in said
+    assert not (tmp_path / "users").exists()
+
+
 def test_help_and_version() -> None:
     done = run("--help")
     assert done.returncode == 0
@@ -120,6 +147,7 @@ def test_help_and_version() -> None:
         assert command in done.stdout
     assert run("--version").stdout == f"smartbus {smartbus.__version__}\n"
     assert "--add-user" in run("bus", "--help").stdout
+    assert "Run a stand-in for an IPSC server." in run("ipsc", "--help").stdout
     assert run("nonsense").returncode == 2
     assert run().returncode == 2
 
