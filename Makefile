@@ -45,7 +45,7 @@ core:
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo 'SmartBus needs Python 3.10 or newer; name one: make PYTHON=…' >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; } # half a one would pass for a whole
 
 # Editable, so that the checkout is what runs. The core is built by native/Makefile, which
 # knows what is out of date.
