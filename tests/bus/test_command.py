@@ -74,10 +74,11 @@ def test_verbose_shows_bad_input_and_life() -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
             connection.sendall(b"x" * 20)
             assert connection.recv(1) == b""
+        assert process.stderr is not None
+        assert "listens on" in process.stderr.readline()
+        assert "WARNING a connection from 127.0.0.1:" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=DEADLINE)
-        assert "listens on" in errors
-        assert "WARNING a connection from 127.0.0.1:" in errors
         assert "stopped" in errors
 
 
