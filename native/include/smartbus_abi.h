@@ -1,5 +1,5 @@
-/* SmartBus NET client: the C ABI of the vendor's SDK, as its libraries are built (NET.md 10), with
- * the published header's errors mended. This core implements it on top of sb_net.
+/* SmartBus NET and IPC clients: the C ABI of the vendor's SDK, as its libraries are built (NET.md 10,
+ * IPC.md 7), with the published headers' errors mended. This core implements it on top of sb_net.
  *
  * Differences that no caller can depend on: NULL strings and buffers are refused with -1 where the
  * vendor's library crashes, Release closes quietly and Init works again, the library may be called
@@ -85,6 +85,33 @@ SB_API int SmartBusNetCli_RemoteInvokeFlow(unsigned char local_clientid, int ser
 SB_API int SmartBusNetCli_SendNotify(unsigned char local_clientid, int server_unitid,
                                      int processindex, const char *projectid, const char *title,
                                      int mode, int expires, const char *param);
+
+/* ---- IPC: one client over a local socket, SMARTBUS_IPC_SOCKET or /tmp/smartbus_ipc ---- */
+
+SB_API int SmartBusIpcCli_Init(int clienttype, int clientid);
+SB_API void SmartBusIpcCli_Release(void);
+SB_API void SmartBusIpcCli_SetCallBackFn(smartbus_cli_connection_cb connection,
+                                         smartbus_cli_recvdata_cb recvdata,
+                                         smartbus_cli_disconnect_cb disconnect,
+                                         smartbus_invokeflow_ret_cb flow_ret,
+                                         smartbus_global_connect_cb global_connect, void *arg);
+SB_API void SmartBusIpcCli_SetCallBackFnArg(void *arg);
+SB_API void SmartBusIpcCli_SetCallBackFnEx(const char *name, void *fn);
+SB_API void SmartBusIpcCli_SetTrace(smartbus_trace info, smartbus_trace error);
+SB_API void SmartBusIpcCli_SetTraceStr(smartbus_trace_str info, smartbus_trace_str error);
+/* While a connection is there or being tried: SB_EISCONN. After a refusal it tries anew. */
+SB_API int SmartBusIpcCli_CreateConnect(const char *username, const char *password,
+                                        const char *add_info);
+SB_API int SmartBusIpcCli_SendData(unsigned char cmd, unsigned char cmdtype, int dst_unitid,
+                                   int dst_clientid, int dst_clienttype, const void *data,
+                                   int size);
+SB_API int SmartBusIpcCli_SendPing(int dst_unitid, int dst_clientid, int dst_clienttype,
+                                   const void *data, int size);
+SB_API int SmartBusIpcCli_RemoteInvokeFlow(int server_unitid, int processindex,
+                                           const char *projectid, const char *flowid, int mode,
+                                           int timeout, const char *in_valuelist);
+SB_API int SmartBusIpcCli_SendNotify(int server_unitid, int processindex, const char *projectid,
+                                     const char *title, int mode, int expires, const char *param);
 
 #ifdef __cplusplus
 }

@@ -157,7 +157,10 @@ typedef struct sb_net sb_net;
 
 /* By default a C thread steps a net whose host did not for half a second (a handler that blocks),
  * so that heartbeats go on. With this flag there is no such thread. */
-enum { SB_NET_NO_KEEPER = 1 };
+enum {
+  SB_NET_NO_KEEPER = 1,
+  SB_NET_LOCAL = 2 /* one client over a local socket, see sb_net_connect_local */
+};
 
 /* params: "key=value;…", unknown keys are ignored, NULL = none. Wire=auto|2015|2018;
  * FlowAckTimeout=ms, the wait for flow acks (default: the call's time-out, but 1 to 5 s).
@@ -195,9 +198,15 @@ SB_API void sb_net_listen(sb_net *net, int acks, int returns, int globals);
 SB_API int sb_net_connect(sb_net *net, int client, int type, const char *master_ip, int master_port,
                           const char *slave_ip, int slave_port, const char *user,
                           const char *password, const char *info);
+/* The same over the local socket `path`, for a net with SB_NET_LOCAL: one client, whose unit the
+ * server gives. SB_EISCONN: it has its client already. */
+SB_API int sb_net_connect_local(sb_net *net, int client, int type, const char *path,
+                                const char *user, const char *password, const char *info);
 /* Close and forget the client id: quietly, no event; the id may be used again. */
 SB_API int sb_net_disconnect(sb_net *net, int client);
 SB_API int sb_net_connected(sb_net *net, int client);
+/* Was it refused for good on every link? Then only sb_net_disconnect and a new connect help. */
+SB_API int sb_net_refused(sb_net *net, int client);
 /* The sending functions take a NULL net for one that is not initialised: SB_ENOINIT, in the place
  * that this check has in NET.md 5.1, 7.1 and 8. */
 SB_API int sb_net_send(sb_net *net, int client, int cmd, int cmd_type, int dst_unit, int dst_client,
@@ -276,6 +285,10 @@ typedef struct sb_bus_client {
 SB_API sb_bus *sb_bus_new(const sb_bus_options *options);
 /* Listen on a dotted IPv4 address; port 0 picks one. Returns the port, or -errno. */
 SB_API int sb_bus_listen(sb_bus *bus, const char *ip, int port);
+/* Listen on a local socket too (IPC clients), with that mode (0660, say). A stale socket file is
+ * removed, the file goes when the bus does. Returns 0, or -errno: EADDRINUSE somebody listens there,
+ * EEXIST it is no socket. */
+SB_API int sb_bus_listen_local(sb_bus *bus, const char *path, int mode);
 /* Start the bus's own thread. */
 SB_API int sb_bus_start(sb_bus *bus);
 SB_API sb_inbox *sb_bus_inbox(sb_bus *bus);

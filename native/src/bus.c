@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -75,6 +77,7 @@ void sb_bus_free(sb_bus *bus) {
     bus->listeners = listener->next;
     sbi_loop_unwatch(&bus->loop, &listener->watch);
     close(listener->watch.fd);
+    if (listener->path[0] != 0) unlink(listener->path);
     sbi_free(listener);
   }
   sb_inbox_free(bus->inbox);
@@ -101,6 +104,25 @@ static void rest(sb_bus *bus, bool resting) {
     sbi_loop_watch(&bus->loop, &l->watch, resting ? 0 : SBI_READ);
 }
 
+/* Who is at the other end of a local socket. */
+static void name_local(struct sbi_peer *peer, int fd) {
+  peer->local = true;
+#ifdef SO_PEERCRED
+  struct ucred who;
+  socklen_t size = sizeof who;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0) peer->local_pid = who.pid;
+#else
+  (void)fd;
+#endif
+  snprintf(peer->address, sizeof peer->address, "local pid %ld", (long)peer->local_pid);
+}
+
+static void name_remote(struct sbi_peer *peer, const struct sockaddr_in *from) {
+  char ip[INET_ADDRSTRLEN] = "?";
+  inet_ntop(AF_INET, &from->sin_addr, ip, sizeof ip);
+  snprintf(peer->address, sizeof peer->address, "%s:%u", ip, ntohs(from->sin_port));
+}
+
 static bool take(sb_bus *bus, int fd, const struct sockaddr_in *from) {
   struct sbi_peer *peer = sbi_calloc(1, sizeof *peer);
   if (peer == NULL) {
@@ -111,9 +133,10 @@ static bool take(sb_bus *bus, int fd, const struct sockaddr_in *from) {
     sbi_free(peer);
     return false;
   }
-  char ip[INET_ADDRSTRLEN] = "?";
-  inet_ntop(AF_INET, &from->sin_addr, ip, sizeof ip);
-  snprintf(peer->address, sizeof peer->address, "%s:%u", ip, ntohs(from->sin_port));
+  if (from->sin_family == AF_INET)
+    name_remote(peer, from);
+  else
+    name_local(peer, fd);
   peer->bus = bus;
   peer->conn.max_frame = SBI_NEW_FRAME;
   peer->id = ++bus->last_id;
@@ -136,7 +159,7 @@ static void on_accept(struct sbi_watch *watch, unsigned events) {
       rest(bus, true);
       return;
     }
-    struct sockaddr_in from;
+    struct sockaddr_in from = {.sin_family = AF_UNIX}; /* a local peer has no name to be filled in */
     socklen_t size = sizeof from;
     int fd = accept(watch->fd, (struct sockaddr *)&from, &size);
     if (fd < 0) {
@@ -166,30 +189,76 @@ static int open_listener(const char *ip, int port, int *fd) {
   return error != 0 ? error : ntohs(address.sin_port);
 }
 
-int sb_bus_listen(sb_bus *bus, const char *ip, int port) {
-  struct sbi_listener *listener = sbi_calloc(1, sizeof *listener);
-  if (listener == NULL) return -ENOMEM;
-  int fd = -1;
-  int result = open_listener(ip, port, &fd);
-  *listener = (struct sbi_listener){.watch = {.fd = fd, .ready = on_accept}, .bus = bus};
-  pthread_mutex_lock(&bus->lock);
-  if (result >= 0) {
+/* Take over a listening socket; on failure (result < 0) there is none. Returns result or -errno. */
+static int add_listener(sb_bus *bus, int fd, int result, const char *path) {
+  struct sbi_listener *listener = result >= 0 ? sbi_calloc(1, sizeof *listener) : NULL;
+  if (result >= 0 && listener == NULL) result = -ENOMEM;
+  if (listener != NULL) {
+    *listener = (struct sbi_listener){.watch = {.fd = fd, .ready = on_accept}, .bus = bus};
+    sbi_text_copy(listener->path, sizeof listener->path, path);
+    pthread_mutex_lock(&bus->lock);
     int error = sbi_loop_watch(&bus->loop, &listener->watch, SBI_READ);
-    if (error != 0) {
+    if (error == 0) {
+      listener->next = bus->listeners;
+      bus->listeners = listener;
+    } else {
       sbi_loop_unwatch(&bus->loop, &listener->watch);
+      sbi_free(listener);
       result = error;
     }
+    pthread_mutex_unlock(&bus->lock);
   }
-  if (result >= 0) {
-    listener->next = bus->listeners;
-    bus->listeners = listener;
-  }
-  pthread_mutex_unlock(&bus->lock);
-  if (result < 0) {
-    if (fd >= 0) close(fd);
-    sbi_free(listener);
+  if (result < 0 && fd >= 0) {
+    close(fd);
+    if (*path != 0) unlink(path);
   }
   return result;
+}
+
+int sb_bus_listen(sb_bus *bus, const char *ip, int port) {
+  int fd = -1;
+  int result = open_listener(ip, port, &fd);
+  return add_listener(bus, fd, result, "");
+}
+
+/* A socket file that nobody listens on is left over from a bus that was killed; anything else that
+ * has the name is not ours to remove. */
+static int remove_stale(const struct sockaddr_un *address) {
+  struct stat found;
+  if (lstat(address->sun_path, &found) < 0) return errno == ENOENT ? 0 : -errno;
+  if (!S_ISSOCK(found.st_mode)) return -EEXIST;
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (fd < 0) return -errno;
+  bool refused =
+      connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 && errno == ECONNREFUSED;
+  close(fd);
+  if (!refused) return -EADDRINUSE;
+  return unlink(address->sun_path) < 0 ? -errno : 0;
+}
+
+static int bind_local(int fd, const struct sockaddr_un *address, int mode) {
+  int error = remove_stale(address);
+  if (error != 0) return error;
+  /* Nobody can connect before listen, so there is no moment with a wider mode. */
+  if (bind(fd, (const struct sockaddr *)address, sizeof *address) < 0) return -errno;
+  error = chmod(address->sun_path, (mode_t)mode) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
+  if (error == 0) error = sbi_non_blocking(fd);
+  if (error != 0) unlink(address->sun_path);
+  return error;
+}
+
+int sb_bus_listen_local(sb_bus *bus, const char *path, int mode) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (*path == 0 || strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
+  memcpy(address.sun_path, path, strlen(path) + 1);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (fd < 0) return -errno;
+  int error = bind_local(fd, &address, mode);
+  if (error != 0) {
+    close(fd);
+    return error;
+  }
+  return add_listener(bus, fd, 0, path);
 }
 
 /* ---- the sweep ------------------------------------------------------------- */
@@ -203,7 +272,8 @@ static void look_at(struct sbi_peer *peer) {
   if (peer->state == SBI_PEER_REFUSED) {
     if (now - peer->since >= SBI_LINGER_MS)
       sbi_peer_close(peer, SB_LEFT_CLOSED, "refused and did not close");
-  } else if (!peer->conn.paused && now - peer->conn.last_read >= bus->options.idle_ms) {
+  } else if (!peer->local && !peer->conn.paused &&
+             now - peer->conn.last_read >= bus->options.idle_ms) {
     sbi_peer_close(peer, SB_LEFT_IDLE, "silent for too long");
   } else if (undecided && now - peer->since >= bus->options.idle_ms) {
     sbi_peer_close(peer, SB_LEFT_IDLE, "not registered in time");

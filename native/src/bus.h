@@ -39,7 +39,9 @@ struct sbi_peer {
   int64_t last_beat_ack;
   struct sbi_registration reg;
   struct sbi_member *member;
-  char address[24]; /* "ip:port" of the other end */
+  long local_pid; /* 0 unknown */
+  bool local; /* over a local socket: unit given by the bus, no heartbeats, may be silent for ever */
+  char address[40]; /* of the other end: "ip:port" or "local pid N" */
   bool forged_seen;
   bool dirty;
   struct sbi_peer *next_dirty;
@@ -62,6 +64,7 @@ struct sbi_listener {
   struct sbi_watch watch; /* first */
   sb_bus *bus;
   struct sbi_listener *next;
+  char path[108]; /* of a local socket, to be removed at the end; else empty */
 };
 
 enum {

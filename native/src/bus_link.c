@@ -68,7 +68,7 @@ static void lost(struct sbi_conn *conn, int64_t bad, int error) {
 
 static void send_ack(struct sbi_peer *peer, int result) {
   bool narrow = peer->reg.form == SBI_FORM_2015_32 || peer->reg.form == SBI_FORM_2018_32;
-  size_t size = narrow ? SBI_ACK_32 : SBI_ACK_MAX;
+  size_t size = peer->local ? SBI_ACK_MIN : narrow ? SBI_ACK_32 : SBI_ACK_MAX;
   uint8_t *place = sbi_peer_reserve(peer, size);
   if (place == NULL) return;
   sbi_ack_encode(place, size, (uint8_t)peer->bus->options.unit, peer->reg.addr, result);
@@ -112,6 +112,7 @@ static bool same_host(const struct sbi_peer *a, const struct sbi_peer *b) {
  * reconnects, or the old link is silent: take over. Otherwise there are two processes. */
 static bool may_replace(const struct sbi_peer *peer, const struct sbi_peer *old) {
   bool same = peer->reg.pid != 0 && peer->reg.pid == old->reg.pid && same_host(peer, old);
+  if (old->local) return same; /* it may be silent, and its end is noticed at once */
   bool silent = peer->bus->loop.now - old->conn.last_read >= SBI_ALIVE_MS;
   return same || (silent && !old->conn.paused); /* nobody listened to one that is paused */
 }
@@ -149,7 +150,8 @@ static void take_over(struct sbi_peer *peer) {
 
 static void accept_registration(struct sbi_peer *peer) {
   if (conflicts(peer)) {
-    refuse(peer, SB_ETWICE, "another process is registered under this address");
+    refuse(peer, peer->local ? SB_EEXISTS : SB_ETWICE,
+           "another process is registered under this address");
     return;
   }
   take_over(peer);
@@ -173,6 +175,10 @@ static void on_registration(struct sbi_peer *peer, const uint8_t *frame,
   if (!sbi_registration_decode(frame, head, &peer->reg)) {
     sbi_peer_close(peer, SB_LEFT_BAD, "registration request is too short");
     return;
+  }
+  if (peer->local) { /* these are the bus's to say, IPC.md 3 */
+    peer->reg.addr.unit = (uint8_t)peer->bus->options.unit;
+    peer->reg.pid = peer->local_pid;
   }
   const char *why = "";
   int code = fault(peer->bus, &peer->reg, &why);
@@ -216,6 +222,7 @@ static void on_heartbeat(struct sbi_peer *peer, const uint8_t *frame, const stru
 
 static void check_source(struct sbi_peer *peer, const struct sbi_head *head) {
   const struct sbi_addr *is = &peer->member->addr;
+  if (peer->local) return; /* it may not know its unit yet when it sends */
   if (head->src.unit == is->unit && head->src.client == is->client && head->src.type == is->type)
     return;
   peer->bus->stats.forged++;

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -34,6 +35,7 @@ void sbi_hub_close(struct sbi_hub *hub) {
 
 void sbi_socket_options(int fd) {
   int on = 1, seconds = KEEPALIVE_SECONDS;
+  /* The first three are refused by a local socket, which does not need them. */
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 #ifdef TCP_KEEPIDLE
@@ -67,21 +69,45 @@ static int watch(struct sbi_conn *conn) {
   return sbi_loop_watch(conn->hub->loop, &conn->watch, want);
 }
 
-bool sbi_is_ipv4(const char *text) {
+bool sbi_endpoint_set(struct sbi_endpoint *endpoint, const char *name, int port) {
   struct in_addr address;
-  return inet_pton(AF_INET, text, &address) == 1;
+  if (strlen(name) >= sizeof endpoint->name) return false;
+  if (port != SBI_LOCAL && inet_pton(AF_INET, name, &address) != 1) return false;
+  sbi_text_copy(endpoint->name, sizeof endpoint->name, name);
+  endpoint->port = port;
+  return true;
 }
 
-int sbi_conn_connect(struct sbi_conn *conn, struct sbi_hub *hub, const char *ip, int port) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  if (inet_pton(AF_INET, ip, &address.sin_addr) != 1) return -EINVAL;
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
+union address {
+  struct sockaddr any;
+  struct sockaddr_in ip;
+  struct sockaddr_un local;
+};
+
+static socklen_t address_of(const struct sbi_endpoint *endpoint, union address *address) {
+  memset(address, 0, sizeof *address);
+  if (endpoint->port == SBI_LOCAL) {
+    address->local.sun_family = AF_UNIX;
+    memcpy(address->local.sun_path, endpoint->name, strlen(endpoint->name) + 1);
+    return sizeof address->local;
+  }
+  address->ip.sin_family = AF_INET;
+  address->ip.sin_port = htons((uint16_t)endpoint->port);
+  inet_pton(AF_INET, endpoint->name, &address->ip.sin_addr);
+  return sizeof address->ip;
+}
+
+int sbi_conn_connect(struct sbi_conn *conn, struct sbi_hub *hub,
+                     const struct sbi_endpoint *endpoint) {
+  union address address;
+  socklen_t size = address_of(endpoint, &address);
+  int fd = socket(address.any.sa_family, SOCK_STREAM, 0);
   if (fd < 0) return -errno;
   int error = sbi_non_blocking(fd);
   begin(conn, hub, fd);
   sbi_socket_options(fd);
-  if (error == 0 && connect(fd, (struct sockaddr *)&address, sizeof address) < 0 &&
-      errno != EINPROGRESS && errno != EINTR)
+  /* A local server whose backlog is full answers EAGAIN: like one that is not there. */
+  if (error == 0 && connect(fd, &address.any, size) < 0 && errno != EINPROGRESS && errno != EINTR)
     error = -errno;
   conn->connecting = true; /* a connect that is done already is reported the same way */
   if (error == 0) error = watch(conn);

@@ -55,8 +55,20 @@ int sbi_hub_init(struct sbi_hub *hub, struct sbi_loop *loop, uint32_t max_frame,
                  const struct sbi_conn_ops *ops);
 void sbi_hub_close(struct sbi_hub *hub);
 
-/* Begin to connect to a dotted IPv4 address; opened() follows. -errno on immediate failure. */
-int sbi_conn_connect(struct sbi_conn *conn, struct sbi_hub *hub, const char *ip, int port);
+/* A dotted IPv4 address and its port, or the name of a local socket. */
+struct sbi_endpoint {
+  char name[108];
+  int port; /* SBI_LOCAL: `name` is a path */
+};
+
+enum { SBI_LOCAL = -1 };
+
+/* False: `name` is no such address, or too long for a path. */
+bool sbi_endpoint_set(struct sbi_endpoint *endpoint, const char *name, int port);
+
+/* Begin to connect; opened() follows. -errno on immediate failure. */
+int sbi_conn_connect(struct sbi_conn *conn, struct sbi_hub *hub,
+                     const struct sbi_endpoint *endpoint);
 /* Take over an accepted socket. On failure the descriptor is closed. */
 int sbi_conn_adopt(struct sbi_conn *conn, struct sbi_hub *hub, int fd);
 bool sbi_conn_open(const struct sbi_conn *conn);
@@ -76,7 +88,5 @@ void sbi_conn_resume(struct sbi_conn *conn);
 void sbi_socket_options(int fd);
 /* Also closes on exec. 0 or -errno. */
 int sbi_non_blocking(int fd);
-/* A dotted IPv4 address? */
-bool sbi_is_ipv4(const char *text);
 
 #endif

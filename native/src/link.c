@@ -47,8 +47,8 @@ static int end_attempts(struct sbi_link *link) {
 
 static void connect_failed(struct sbi_link *link, const char *why) {
   struct sbi_client *client = link->client;
-  sbi_net_trace(client->net, 1, "client %u: connect to %s:%d failed: %s", client->id, link->ip,
-                link->port, why);
+  sbi_net_trace(client->net, 1, "client %u: connect to %s:%d failed: %s", client->id,
+                link->at.name, link->at.port, why);
   /* Of all failures of a client only the first is news, and only without the other link (S 9.4). */
   if (!client->has_failed && other(link)->state != SBI_LINK_OK) put_connected(client, SB_ECONNECT);
   client->has_failed = true;
@@ -69,7 +69,7 @@ static void on_retry(struct sbi_timer *timer) {
 static void connect_now(struct sbi_link *link) {
   sb_net *net = link->client->net;
   link->state = SBI_LINK_CONNECTING;
-  int error = sbi_conn_connect(&link->conn, &net->hub, link->ip, link->port);
+  int error = sbi_conn_connect(&link->conn, &net->hub, &link->at);
   if (error != 0)
     connect_failed(link, strerror(-error));
   else
@@ -77,8 +77,6 @@ static void connect_now(struct sbi_link *link) {
 }
 
 /* ---- registration and heartbeat -------------------------------------------- */
-
-static void on_beat(struct sbi_timer *timer);
 
 static void register_link(struct sbi_link *link) {
   struct sbi_client *client = link->client;
@@ -113,9 +111,10 @@ static void opened(struct sbi_conn *conn, int error) {
     connect_failed(link, strerror(error));
     return;
   }
-  link->beats = 0;
-  link->beat.fire = on_beat;
-  sbi_timer_set(loop, &link->beat, loop->now + SBI_BEAT_MS);
+  if (!link->client->net->local) {
+    link->beats = 0;
+    sbi_timer_set(loop, &link->beat, loop->now + SBI_BEAT_MS);
+  }
   register_link(link);
 }
 
@@ -144,9 +143,10 @@ static void after_loss(struct sbi_link *link, int code) {
   }
   if (code != 0 && (was_ok || !other_ok)) put_connected(client, code);
   if (was_ok && !other_ok) put_disconnected(client);
-  if (code != 0 && code != SB_EISCONN)
+  bool again = code == SB_EISCONN && !net->local; /* a local client takes every refusal for final */
+  if (code != 0 && !again)
     link->state = SBI_LINK_REFUSED;
-  else if (code == SB_EISCONN)
+  else if (again)
     retry_later(link, SBI_RETRY_MS);
   else if (was_ok)
     retry_later(link, after_life(link));
@@ -157,7 +157,8 @@ static void after_loss(struct sbi_link *link, int code) {
 /* A server may know only the other generation's form: it then reads a wrong user name or password
  * and refuses, or closes. */
 static bool try_other_form(struct sbi_link *link) {
-  if (link->client->net->wire != SBI_WIRE_AUTO || link->other_form_tried) return false;
+  const sb_net *net = link->client->net;
+  if (net->local || net->wire != SBI_WIRE_AUTO || link->other_form_tried) return false;
   link->other_form_tried = true;
   link->form = link->form == SBI_FORM_2018 ? SBI_FORM_2015 : SBI_FORM_2018;
   return true;
@@ -221,6 +222,7 @@ static void registered(struct sbi_link *link) {
   if (!again) link->registered_at = client->net->loop.now;
   link->preferred = link->form;
   end_attempts(link);
+  if (client->net->local) client->has_failed = false; /* the first failure of each row is news */
   if (client->current == NULL || client->current->state != SBI_LINK_OK) client->current = link;
   if (client->held.first != NULL) {
     sbi_outq_move(&link->conn.out, &client->held);
@@ -238,6 +240,7 @@ static void on_ack(struct sbi_link *link, const uint8_t *frame, const struct sbi
   }
   if (result == 0) {
     client->access_unit = (int8_t)head->src.unit;
+    if (client->net->local) client->net->unit = head->src.unit;
     registered(link);
     return;
   }
@@ -273,7 +276,8 @@ static void answer_ping(struct sbi_link *link, const uint8_t *frame, const struc
 
 static void answer_global(struct sbi_link *link, const struct sbi_global *newcomer) {
   struct sbi_client *client = link->client;
-  if (newcomer->who.unit == client->net->unit) return;
+  bool mine = newcomer->who.unit == client->net->unit;
+  if (mine && (!client->net->local || newcomer->who.client == client->id)) return;
   struct sbi_global me = {.who = sbi_client_addr(client),
                           .access_unit = (uint8_t)client->access_unit,
                           .status = SBI_PRESENT};
@@ -355,7 +359,7 @@ static enum sbi_took on_frame(struct sbi_conn *conn, const uint8_t *frame,
   bool system = head->cmdtype == SBI_SYSTEM;
   if (system && (head->cmd == SBI_GLOBAL || head->cmd == SBI_GLOBAL_ANSWER))
     return on_global(link, frame, head);
-  bool mine = head->dst.client < 0x80 || head->dst.type == client->type;
+  bool mine = net->local || head->dst.client < 0x80 || head->dst.type == client->type;
   bool answer = system && ((head->cmd == SBI_FLOW_ACK && net->hear_acks) ||
                            (head->cmd == SBI_FLOW_RETURN && net->hear_returns));
   if (mine && answer) return on_flow_answer(link, frame, head);

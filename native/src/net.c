@@ -80,7 +80,8 @@ static int ack_parameter(const char *params) {
 sb_net *sb_net_new(int unit, const char *params, unsigned flags) {
   sb_net *net = sbi_calloc(1, sizeof *net);
   if (net == NULL) return NULL;
-  net->unit = (uint8_t)unit;
+  net->local = (flags & SB_NET_LOCAL) != 0;
+  net->unit = net->local ? -1 : (uint8_t)unit;
   net->wire = wire_parameter(params);
   net->ack_wait_ms = ack_parameter(params);
   net->hear_acks = net->hear_returns = net->hear_globals = true;
@@ -329,66 +330,89 @@ void sbi_net_trace(sb_net *net, int error, const char *format, ...) {
 /* ---- connections ----------------------------------------------------------- */
 
 struct sbi_addr sbi_client_addr(const struct sbi_client *client) {
-  return (struct sbi_addr){client->net->unit, client->id, client->type};
+  /* A local client has no unit before it is registered: 0 then. */
+  uint8_t unit = client->net->unit >= 0 ? (uint8_t)client->net->unit : 0;
+  return (struct sbi_addr){unit, client->id, client->type};
 }
 
 static bool usable_port(int port) {
   return port > 0 && port < 65535;
 }
 
-static bool set_link(struct sbi_client *client, int index, const char *ip, int port) {
+static enum sbi_form first_form(const sb_net *net) {
+  if (net->local) return SBI_FORM_LOCAL;
+  return net->wire == SBI_WIRE_2015 ? SBI_FORM_2015 : SBI_FORM_2018;
+}
+
+static void set_link(struct sbi_client *client, int index, const struct sbi_endpoint *at) {
   struct sbi_link *link = &client->links[index];
   link->client = client;
   link->index = (uint8_t)index;
-  link->preferred = client->net->wire == SBI_WIRE_2015 ? SBI_FORM_2015 : SBI_FORM_2018;
-  link->form = link->preferred;
-  link->port = port;
-  if (strlen(ip) >= sizeof link->ip) return false;
-  sbi_text_copy(link->ip, sizeof link->ip, ip);
-  return sbi_is_ipv4(ip);
+  link->form = link->preferred = first_form(client->net);
+  if (at != NULL) link->at = *at;
 }
 
-static int connect_locked(sb_net *net, int id, int type, const char *master_ip, int master_port,
-                          const char *slave_ip, int slave_port, const char *user,
-                          const char *password, const char *info) {
-  if (type <= 1) return SB_ECLIENTTYPE;
-  if (master_ip == NULL || *master_ip == 0 || !usable_port(master_port)) return SB_EARGUMENT;
+struct credentials {
+  const char *user, *password, *info;
+};
+
+/* With a slave, if `slave` is not NULL. */
+static int connect_locked(sb_net *net, int id, int type, const struct sbi_endpoint *master,
+                          const struct sbi_endpoint *slave, const struct credentials *own) {
   if (net->clients[id & 0xFF] != NULL) return SB_EARGUMENT;
   if (net->client_count >= SBI_CLIENTS_MAX) return SB_ETOOMANY;
   struct sbi_client *client = sbi_calloc(1, sizeof *client);
   if (client == NULL) return SB_ENOMEM;
+  if (!sbi_timers_reserve(&net->loop, TIMERS_PER_CLIENT)) {
+    sbi_free(client);
+    return SB_ENOMEM;
+  }
   client->net = net;
   client->id = (uint8_t)id;
   client->type = (uint8_t)type;
   client->access_unit = -1;
-  sbi_text_copy(client->user, sizeof client->user, user);
-  sbi_text_copy(client->password, sizeof client->password, password);
-  sbi_text_copy(client->info, sizeof client->info, info);
-  bool slave = slave_ip != NULL && *slave_ip != 0 && usable_port(slave_port);
-  int error = 0;
-  if (!set_link(client, 0, master_ip, master_port) ||
-      !set_link(client, 1, slave ? slave_ip : "0.0.0.0", slave_port))
-    error = SB_EARGUMENT;
-  else if (!sbi_timers_reserve(&net->loop, TIMERS_PER_CLIENT))
-    error = SB_ENOMEM;
-  if (error != 0) {
-    sbi_free(client);
-    return error;
-  }
+  sbi_text_copy(client->user, sizeof client->user, own->user);
+  sbi_text_copy(client->password, sizeof client->password, own->password);
+  sbi_text_copy(client->info, sizeof client->info, own->info);
   net->clients[client->id] = client;
   net->client_count++;
+  set_link(client, 0, master);
+  set_link(client, 1, slave);
   sbi_link_start(&client->links[0]);
-  if (slave) sbi_link_start(&client->links[1]);
+  if (slave != NULL) sbi_link_start(&client->links[1]);
   return SB_OK;
 }
 
 int sb_net_connect(sb_net *net, int client, int type, const char *master_ip, int master_port,
                    const char *slave_ip, int slave_port, const char *user, const char *password,
                    const char *info) {
+  struct sbi_endpoint master, slave;
+  struct credentials own = {user, password, info};
+  bool two = slave_ip != NULL && *slave_ip != 0 && usable_port(slave_port);
+  if (type <= 1) return SB_ECLIENTTYPE;
+  if (master_ip == NULL || !usable_port(master_port) ||
+      !sbi_endpoint_set(&master, master_ip, master_port) ||
+      (two && !sbi_endpoint_set(&slave, slave_ip, slave_port)))
+    return SB_EARGUMENT;
   pthread_mutex_lock(&net->lock);
   net->loop.now = sbi_now_ms(); /* the attempt's time limit counts from here */
-  int result = connect_locked(net, client, type, master_ip, master_port, slave_ip, slave_port, user,
-                              password, info);
+  int result = connect_locked(net, client, type, &master, two ? &slave : NULL, &own);
+  pthread_mutex_unlock(&net->lock);
+  return result;
+}
+
+int sb_net_connect_local(sb_net *net, int client, int type, const char *path, const char *user,
+                         const char *password, const char *info) {
+  struct sbi_endpoint endpoint;
+  struct credentials own = {user, password, info};
+  if (type <= 1) return SB_ECLIENTTYPE;
+  if (path == NULL || *path == 0 || !sbi_endpoint_set(&endpoint, path, SBI_LOCAL))
+    return SB_EARGUMENT;
+  pthread_mutex_lock(&net->lock);
+  net->loop.now = sbi_now_ms();
+  int result = net->client_count > 0
+                   ? SB_EISCONN
+                   : connect_locked(net, client, type, &endpoint, NULL, &own);
   pthread_mutex_unlock(&net->lock);
   return result;
 }
@@ -399,6 +423,15 @@ int sb_net_disconnect(sb_net *net, int client) {
   if (found != NULL) drop_client(net, found);
   pthread_mutex_unlock(&net->lock);
   return found != NULL ? SB_OK : SB_ENOCLIENT;
+}
+
+int sb_net_refused(sb_net *net, int client) {
+  pthread_mutex_lock(&net->lock);
+  const struct sbi_client *found = net->clients[client & 0xFF];
+  int result = found != NULL && found->links[0].state == SBI_LINK_REFUSED &&
+               (found->links[1].state == SBI_LINK_REFUSED || found->links[1].state == SBI_LINK_OFF);
+  pthread_mutex_unlock(&net->lock);
+  return result;
 }
 
 int sb_net_connected(sb_net *net, int client) {
@@ -425,7 +458,7 @@ bool sbi_queue_takes(const struct sbi_outq *queue, size_t size) {
 /* The last checks of every sending function (S 5.1, 6 to 8) and room for a frame. */
 static int reserve(sb_net *net, int id, size_t size, struct place *place) {
   struct sbi_client *client = net->clients[id & 0xFF];
-  if (client == NULL) return SB_ENOCLIENT;
+  if (client == NULL) return net->local ? SB_ENOTCONN : SB_ENOCLIENT;
   struct sbi_link *link = sbi_client_link(client);
   if (link == NULL && !client->grace) return SB_ENOTCONN;
   struct sbi_outq *queue = link != NULL ? &link->conn.out : &client->held;
@@ -455,11 +488,18 @@ static void queued(sb_net *net, struct sbi_link *link) {
   }
 }
 
-static int check_data(int dst_unit, const void *data, int size) {
+static int check_data(const sb_net *net, int dst_unit, const void *data, int size) {
+  if (net == NULL) return SB_ENOINIT; /* the order of S 5.1; IPC.md 7.2 has the same */
   if (dst_unit > SBI_MAX_UNIT) return SB_EUNIT;
   if (size > SBI_MAX_DATA) return SB_ETOOBIG;
-  if (size > 0 && data == NULL) return SB_EARGUMENT;
+  if (size < 0 ? net->local : size > 0 && data == NULL) return SB_EARGUMENT;
   return SB_OK;
+}
+
+/* Over TCP nobody may send within the own unit; a local client shares the server's unit with
+ * others and may only not send to itself. */
+static bool is_own(const sb_net *net, int client, int dst_unit, int dst_client) {
+  return dst_unit == net->unit && (!net->local || dst_client == client);
 }
 
 static int send_locked(sb_net *net, int id, uint8_t cmd, uint8_t cmd_type, struct sbi_addr dst,
@@ -480,11 +520,11 @@ static struct sbi_addr address(int unit, int client, int type) {
 
 int sb_net_send(sb_net *net, int client, int cmd, int cmd_type, int dst_unit, int dst_client,
                 int dst_type, const void *data, int size) {
-  int result = net == NULL ? SB_ENOINIT : check_data(dst_unit, data, size); /* order: S 5.1 */
+  int result = check_data(net, dst_unit, data, size);
   if (result == SB_OK && (uint8_t)cmd_type == SBI_INTERNAL) result = SB_ECMDTYPE;
   if (result != SB_OK) return result;
   pthread_mutex_lock(&net->lock);
-  if (dst_unit == net->unit)
+  if (is_own(net, client, dst_unit, dst_client))
     result = SB_EOWNUNIT;
   else
     result = send_locked(net, client, (uint8_t)cmd, (uint8_t)cmd_type,
@@ -495,10 +535,10 @@ int sb_net_send(sb_net *net, int client, int cmd, int cmd_type, int dst_unit, in
 
 int sb_net_ping(sb_net *net, int client, int dst_unit, int dst_client, int dst_type,
                 const void *data, int size) {
-  int result = net == NULL ? SB_ENOINIT : check_data(dst_unit, data, size);
+  int result = check_data(net, dst_unit, data, size);
   if (result != SB_OK) return result;
   pthread_mutex_lock(&net->lock);
-  if (dst_unit == net->unit)
+  if (is_own(net, client, dst_unit, dst_client))
     result = SB_EOWNUNIT;
   else
     result = send_locked(net, client, SBI_PING, SBI_SYSTEM, address(dst_unit, dst_client, dst_type),
@@ -569,7 +609,9 @@ static int call_flow_locked(sb_net *net, int client, struct sbi_addr dst,
 int sb_net_call_flow(sb_net *net, int client, int server_unit, int process, const char *project,
                      const char *flow, int mode, int timeout_ms, const char *params) {
   if (server_unit > SBI_MAX_SERVER_UNIT) return SB_EUNIT;
-  if (project == NULL || flow == NULL || params == NULL) return SB_EARGUMENT;
+  bool local = net != NULL && net->local; /* NULL is empty there, IPC.md 7.2 */
+  if (!local && (project == NULL || flow == NULL || params == NULL)) return SB_EARGUMENT;
+  if (params == NULL) params = "";
   struct sbi_flow_call call = {
       .mode = (uint8_t)mode, .event_ch = -1, .text = params, .text_size = strlen(params)};
   sbi_text_copy(call.project, sizeof call.project, project);
@@ -597,8 +639,10 @@ static int notify_locked(sb_net *net, int client, struct sbi_addr dst, struct sb
 int sb_net_notify(sb_net *net, int client, int server_unit, int process, const char *project,
                   const char *title, int mode, int expires, const char *param) {
   if (server_unit > SBI_MAX_SERVER_UNIT) return SB_EUNIT;
-  if (title == NULL || *title == 0 || param == NULL || *param == 0) return SB_EARGUMENT;
-  size_t n = strlen(param);
+  bool local = net != NULL && net->local; /* NULL and empty texts are fine there, IPC.md 7.2 */
+  bool empty = title == NULL || *title == 0 || param == NULL || *param == 0;
+  if (empty && !local) return SB_EARGUMENT;
+  size_t n = param != NULL ? strlen(param) : 0;
   if (n > SBI_MAX_NOTIFY_TEXT) return SB_ETOOBIG;
   if (net == NULL) return SB_ENOINIT;
   struct sbi_notify notify = {

@@ -31,8 +31,7 @@ struct sbi_link {
   struct sbi_client *client;
   uint8_t index; /* 0 master, 1 slave */
   enum sbi_link_state state;
-  char ip[16];
-  int port;
+  struct sbi_endpoint at;
   enum sbi_form form, preferred; /* of this attempt; the one that worked last */
   bool other_form_tried;         /* this attempt is the second of two */
   int refusal;                   /* what the server said to the first, 0 nothing */
@@ -68,13 +67,16 @@ enum {
   SBI_SILENCE_MS = 15000
 };
 
+/* What differs over a local socket: the server gives the unit (IPC.md 3.2), there are no heartbeats
+ * and no supervision (4), other checks before sending (7.2), no filter of destinations (2.1). */
 struct sb_net {
   pthread_mutex_t lock;
   struct sbi_loop loop;
   struct sbi_hub hub;
   sb_inbox *inbox;
   struct sbi_watch inbox_watch; /* makes the loop's descriptor readable when the inbox is */
-  uint8_t unit;
+  bool local;
+  int unit; /* -1: not given yet, local only */
   enum sbi_wire wire;
   struct sbi_client *clients[256];
   int client_count;

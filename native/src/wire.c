@@ -113,6 +113,7 @@ static const struct layout layouts[] = {
     [SBI_FORM_2015_32] = {5961, 0, 21, 85, 0, 213, 469},
     [SBI_FORM_2018] = {6053, 21, 41, 105, 233, 241, 497},
     [SBI_FORM_2018_32] = {5989, 21, 41, 105, 233, 241, 497},
+    [SBI_FORM_LOCAL] = {5961, 0, 21, 85, 0, 213, 0},
 };
 
 size_t sbi_registration_encode(uint8_t *out, const struct sbi_registration *reg) {
@@ -132,6 +133,7 @@ size_t sbi_registration_encode(uint8_t *out, const struct sbi_registration *reg)
   sbi_text_copy((char *)out + at->user, 64, reg->user);
   sbi_text_copy((char *)out + at->password, 128, reg->password);
   sbi_text_copy((char *)out + at->info, 256, reg->info);
+  if (at->node == 0) return at->frame_size;
 
   uint8_t *node = out + at->node; /* S 2.2 */
   node[0] = 1;

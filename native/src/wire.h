@@ -69,7 +69,13 @@ size_t sbi_frame_begin(uint8_t *out, uint8_t cmd, uint8_t cmdtype, struct sbi_ad
 
 /* ---- registration, S 2 ----------------------------------------------------- */
 
-enum sbi_form { SBI_FORM_2015, SBI_FORM_2015_32, SBI_FORM_2018, SBI_FORM_2018_32 };
+enum sbi_form {
+  SBI_FORM_2015,
+  SBI_FORM_2015_32,
+  SBI_FORM_2018,
+  SBI_FORM_2018_32,
+  SBI_FORM_LOCAL /* over a local socket: no unit, no node, IPC.md 3.1; decoded as SBI_FORM_2015_32 */
+};
 
 struct sbi_registration {
   enum sbi_form form;

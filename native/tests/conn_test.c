@@ -102,10 +102,16 @@ static void step(struct tested *t, int timeout) {
   sbi_loop_dispatch(&t->loop);
 }
 
+static int connect_to(struct tested *t, const char *ip, int port) {
+  struct sbi_endpoint endpoint;
+  return sbi_endpoint_set(&endpoint, ip, port) ? sbi_conn_connect(&t->conn, &t->hub, &endpoint)
+                                               : -EINVAL;
+}
+
 static struct tested *tested_tcp(void) {
   struct tested *t = tested_new();
   int port, listener = listen_on_loopback(&port);
-  REQUIRE_INT(sbi_conn_connect(&t->conn, &t->hub, "127.0.0.1", port), 0);
+  REQUIRE_INT(connect_to(t, "127.0.0.1", port), 0);
   t->peer = accept(listener, NULL, NULL);
   REQUIRE(t->peer >= 0);
   close(listener);
@@ -473,19 +479,28 @@ static void connecting(void) {
   int port, listener = listen_on_loopback(&port);
   close(listener);
   struct tested *t = tested_new();
-  int result = sbi_conn_connect(&t->conn, &t->hub, "127.0.0.1", port);
+  int result = connect_to(t, "127.0.0.1", port);
   if (result == 0) {
     UNTIL(t->opened, step(t, 100));
     result = -t->open_error;
   }
   CHECK_INT(result, -ECONNREFUSED);
   CHECK(!sbi_conn_open(&t->conn));
-  CHECK_INT(sbi_conn_connect(&t->conn, &t->hub, "localhost", port), -EINVAL);
-  CHECK_INT(sbi_conn_connect(&t->conn, &t->hub, "256.1.1.1", port), -EINVAL);
+  CHECK_INT(connect_to(t, "localhost", port), -EINVAL);
+  CHECK_INT(connect_to(t, "256.1.1.1", port), -EINVAL);
   CHECK(!sbi_conn_open(&t->conn));
   tested_free(t);
-  CHECK(sbi_is_ipv4("127.0.0.1") && !sbi_is_ipv4("::1") && !sbi_is_ipv4("") &&
-        !sbi_is_ipv4("1.2.3"));
+  struct sbi_endpoint endpoint;
+  CHECK(sbi_endpoint_set(&endpoint, "127.0.0.1", 1));
+  CHECK(!sbi_endpoint_set(&endpoint, "::1", 1) && !sbi_endpoint_set(&endpoint, "", 1) &&
+        !sbi_endpoint_set(&endpoint, "1.2.3", 1));
+  char path[sizeof endpoint.name + 1];
+  memset(path, '/', sizeof path);
+  path[sizeof path - 2] = 0; /* the longest */
+  CHECK(sbi_endpoint_set(&endpoint, path, SBI_LOCAL));
+  path[sizeof path - 2] = '/';
+  path[sizeof path - 1] = 0;
+  CHECK(!sbi_endpoint_set(&endpoint, path, SBI_LOCAL));
   t = tested_tcp();
   CHECK_INT(fcntl(t->conn.watch.fd, F_GETFD), FD_CLOEXEC);
   tested_free(t);

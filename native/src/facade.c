@@ -1,0 +1,243 @@
+#include "facade.h"
+
+#include <string.h>
+
+#include "alloc.h"
+
+struct sbi_life {
+  sb_net *net;
+  struct sbi_hooks *hooks;
+  pthread_t thread;
+  atomic_bool stopping;
+  bool orphan; /* ended from a callback: its own thread frees it */
+};
+
+sb_net *sbi_facade_net(const struct sbi_facade *facade) {
+  return facade->life != NULL ? facade->life->net : NULL;
+}
+
+sb_net *sbi_facade_enter(struct sbi_facade *facade) {
+  pthread_rwlock_rdlock(&facade->lock);
+  return sbi_facade_net(facade);
+}
+
+int sbi_facade_leave(struct sbi_facade *facade, int result) {
+  pthread_rwlock_unlock(&facade->lock);
+  return result;
+}
+
+/* ---- the thread ------------------------------------------------------------ */
+
+static void call_trace(struct sbi_hooks *hooks, int error, const char *bytes, size_t size) {
+  char text[1024];
+  if (size >= sizeof text) size = sizeof text - 1;
+  memcpy(text, bytes, size);
+  text[size] = 0;
+  smartbus_trace print = atomic_load(error ? &hooks->trace_error : &hooks->trace);
+  smartbus_trace_str put = atomic_load(error ? &hooks->trace_str_error : &hooks->trace_str);
+  if (print != NULL)
+    print("%s", text);
+  else if (put != NULL)
+    put(text);
+}
+
+static void call_flow_hook(struct sbi_hooks *hooks, const sb_event *event, SMARTBUS_PACKET_HEAD *head, const char *text) {
+  void *arg = atomic_load(&hooks->arg);
+  const char *second = text + strlen(text) + 1;
+  smartbus_invokeflow_ack_cb ack = atomic_load(&hooks->flow_ack);
+  smartbus_invokeflow_ret_cb ret = atomic_load(&hooks->flow_ret);
+  if (event->kind == SB_EV_FLOW_ACK && ack != NULL)
+    ack(arg, event->client, head, text, event->id, event->code, second);
+  if (event->kind == SB_EV_FLOW_RETURN && ret != NULL)
+    ret(arg, event->client, head, text, event->id, event->code, second);
+}
+
+static void call_hook(struct sbi_hooks *hooks, const sb_event *event, const uint8_t *payload) {
+  void *arg = atomic_load(&hooks->arg);
+  SMARTBUS_PACKET_HEAD copy, *head = NULL;
+  if (event->flags & 1) {
+    memcpy(&copy, event->head, sizeof copy);
+    head = &copy;
+  }
+  smartbus_cli_connection_cb connection = atomic_load(&hooks->connection);
+  smartbus_cli_recvdata_cb recvdata = atomic_load(&hooks->recvdata);
+  smartbus_cli_disconnect_cb disconnect = atomic_load(&hooks->disconnect);
+  smartbus_global_connect_cb global_connect = atomic_load(&hooks->global_connect);
+  switch (event->kind) {
+    case SB_EV_CONNECTED:
+      if (connection != NULL) connection(arg, event->client, event->id, event->code);
+      break;
+    case SB_EV_DISCONNECTED:
+      if (disconnect != NULL) disconnect(arg, event->client);
+      break;
+    case SB_EV_DATA:
+      if (recvdata != NULL)
+        recvdata(arg, event->client, head, event->size > 0 ? (void *)(uintptr_t)payload : NULL,
+                 (int)event->size);
+      break;
+    case SB_EV_FLOW_ACK:
+    case SB_EV_FLOW_RETURN:
+      call_flow_hook(hooks, event, head, (const char *)payload);
+      break;
+    case SB_EV_GLOBAL:
+      if (global_connect != NULL)
+        global_connect(arg, (char)event->head[0], (char)event->head[1], (char)event->head[2],
+                       (char)event->head[3], (char)event->head[4], (const char *)payload);
+      break;
+    case SB_EV_TRACE:
+      call_trace(hooks, event->code, (const char *)payload, event->size);
+      break;
+    default:
+      break;
+  }
+}
+
+static void end_life(struct sbi_life *life) {
+  sb_net_free(life->net);
+  sbi_free(life);
+}
+
+static void *run(void *argument) {
+  struct sbi_life *life = argument;
+  while (!atomic_load(&life->stopping)) {
+    sb_batch batch;
+    sb_net_step(life->net, -1);
+    sb_inbox_drain(sb_net_inbox(life->net), &batch);
+    /* Frames sent by callbacks leave together after the batch; the keeper sees to it that a
+     * callback that blocks delays them by half a second at most. */
+    sb_net_cork(life->net, 1);
+    for (uint64_t i = 0; i < batch.count && !atomic_load(&life->stopping); i++)
+      call_hook(life->hooks, &batch.events[i], batch.data + batch.events[i].offset);
+    sb_net_cork(life->net, 0);
+  }
+  if (life->orphan) end_life(life);
+  return NULL;
+}
+
+/* ---- life ------------------------------------------------------------------ */
+
+/* With the write lock held. */
+static void apply_hooks(struct sbi_facade *facade) {
+  struct sbi_hooks *hooks = &facade->hooks;
+  if (facade->life == NULL) return;
+  bool traced = atomic_load(&hooks->trace) != NULL || atomic_load(&hooks->trace_error) != NULL ||
+                atomic_load(&hooks->trace_str) != NULL ||
+                atomic_load(&hooks->trace_str_error) != NULL;
+  sb_net_trace(facade->life->net, traced ? 2 : 0);
+  sb_net_listen(facade->life->net, atomic_load(&hooks->flow_ack) != NULL,
+                atomic_load(&hooks->flow_ret) != NULL,
+                atomic_load(&hooks->global_connect) != NULL);
+}
+
+int sbi_facade_begin(struct sbi_facade *facade, sb_net *net) {
+  struct sbi_life *life = net != NULL ? sbi_calloc(1, sizeof *life) : NULL;
+  if (life != NULL) {
+    life->net = net;
+    life->hooks = &facade->hooks;
+  }
+  if (life == NULL || pthread_create(&life->thread, NULL, run, life) != 0) {
+    sb_net_free(net);
+    sbi_free(life);
+    return SB_ENOMEM;
+  }
+  facade->life = life;
+  apply_hooks(facade);
+  return SB_OK;
+}
+
+void sbi_facade_end(struct sbi_facade *facade) {
+  pthread_rwlock_wrlock(&facade->lock);
+  struct sbi_life *life = facade->life;
+  facade->life = NULL;
+  pthread_rwlock_unlock(&facade->lock);
+  if (life == NULL) return;
+  if (pthread_equal(life->thread, pthread_self())) {
+    life->orphan = true;
+    pthread_detach(life->thread);
+    atomic_store(&life->stopping, true);
+    return;
+  }
+  atomic_store(&life->stopping, true);
+  sb_net_wake(life->net);
+  pthread_join(life->thread, NULL);
+  end_life(life);
+}
+
+/* ---- callbacks ------------------------------------------------------------- */
+
+/* Set once: a place that is taken keeps what it has. */
+#define SET_ONCE(slot, fn)                                       \
+  do {                                                           \
+    if (atomic_load(&(slot)) == NULL) atomic_store(&(slot), fn); \
+  } while (0)
+
+void sbi_facade_set(struct sbi_facade *facade, smartbus_cli_connection_cb connection,
+                                  smartbus_cli_recvdata_cb recvdata,
+                                  smartbus_cli_disconnect_cb disconnect,
+                                  smartbus_invokeflow_ret_cb flow_ret,
+                                  smartbus_global_connect_cb global_connect, void *arg) {
+  pthread_rwlock_wrlock(&facade->lock);
+  atomic_store(&facade->hooks.arg, arg);
+  SET_ONCE(facade->hooks.connection, connection);
+  SET_ONCE(facade->hooks.recvdata, recvdata);
+  SET_ONCE(facade->hooks.disconnect, disconnect);
+  SET_ONCE(facade->hooks.flow_ret, flow_ret);
+  SET_ONCE(facade->hooks.global_connect, global_connect);
+  apply_hooks(facade);
+  pthread_rwlock_unlock(&facade->lock);
+}
+
+/* ISO C has no cast from an object pointer to a function pointer; the ABI needs one. */
+union hook {
+  void *object;
+  smartbus_cli_connection_cb connection;
+  smartbus_cli_recvdata_cb recvdata;
+  smartbus_cli_disconnect_cb disconnect;
+  smartbus_invokeflow_ack_cb flow_ack;
+  smartbus_invokeflow_ret_cb flow_ret;
+  smartbus_global_connect_cb global_connect;
+};
+
+static bool set_named(struct sbi_hooks *hooks, const char *name, union hook fn) {
+  if (strcmp(name, "smartbus_cli_connection_cb") == 0)
+    SET_ONCE(hooks->connection, fn.connection);
+  else if (strcmp(name, "smartbus_cli_recvdata_cb") == 0)
+    SET_ONCE(hooks->recvdata, fn.recvdata);
+  else if (strcmp(name, "smartbus_cli_disconnect_cb") == 0)
+    SET_ONCE(hooks->disconnect, fn.disconnect);
+  else if (strcmp(name, "smartbus_invokeflow_ack_cb") == 0)
+    SET_ONCE(hooks->flow_ack, fn.flow_ack);
+  else if (strcmp(name, "smartbus_invokeflow_ret_cb") == 0)
+    SET_ONCE(hooks->flow_ret, fn.flow_ret);
+  else if (strcmp(name, "smartbus_global_connect_cb") == 0)
+    SET_ONCE(hooks->global_connect, fn.global_connect);
+  else
+    return false;
+  return true;
+}
+
+void sbi_facade_set_named(struct sbi_facade *facade, const char *name, void *fn) {
+  if (name == NULL || *name == 0) return;
+  pthread_rwlock_wrlock(&facade->lock);
+  if (set_named(&facade->hooks, name, (union hook){fn}))
+    apply_hooks(facade);
+  else if (facade->life != NULL)
+    sbi_net_trace(facade->life->net, 1, "SetCallBackFnEx: no callback is called %s", name);
+  pthread_rwlock_unlock(&facade->lock);
+}
+
+void sbi_facade_trace(struct sbi_facade *facade, smartbus_trace info, smartbus_trace error) {
+  pthread_rwlock_wrlock(&facade->lock);
+  atomic_store(&facade->hooks.trace, info);
+  atomic_store(&facade->hooks.trace_error, error);
+  apply_hooks(facade);
+  pthread_rwlock_unlock(&facade->lock);
+}
+
+void sbi_facade_trace_str(struct sbi_facade *facade, smartbus_trace_str info, smartbus_trace_str error) {
+  pthread_rwlock_wrlock(&facade->lock);
+  atomic_store(&facade->hooks.trace_str, info);
+  atomic_store(&facade->hooks.trace_str_error, error);
+  apply_hooks(facade);
+  pthread_rwlock_unlock(&facade->lock);
+}
