@@ -75,6 +75,10 @@ static size_t code_registration(const struct vector *v, const struct copy *in, u
   CHECK_INT(reg.form, new_form ? (narrow ? SBI_FORM_2018_32 : SBI_FORM_2018)
                                : (narrow ? SBI_FORM_2015_32 : SBI_FORM_2015));
   if (new_form) CHECK_INT(reg.pid, vector_number(v, "pid"));
+  if (vector_value(v, "node_zero_bytes") != NULL) { /* over a local socket */
+    reg.form = SBI_FORM_LOCAL;
+    return sbi_registration_encode(out, &reg);
+  }
   reg.access_unit = (int32_t)vector_number(v, "node.accesspoint_unitid");
   return sbi_registration_encode(out, &reg);
 }
@@ -134,7 +138,8 @@ static size_t code_flow_answer(const struct vector *v, const struct copy *in, ui
   CHECK_INT(answer.code, ack ? vector_number(v, "ack") : 1);
   CHECK_BYTES(answer.text, answer.text_size, vector_text(v, text), vector_text_size(v, text));
   CHECK_INT(answer.text_size, vector_number(v, "datalen"));
-  CHECK_INT(sbi_flow_answer_size((uint8_t)v->cmd, answer.text_size), (int64_t)v->size);
+  CHECK_INT(sbi_flow_answer_size((uint8_t)v->cmd, answer.text_size),
+            sbi_frame_size((size_t)v->datalen));
   return sbi_flow_answer_encode(out, (uint8_t)v->cmd, source(v), destination(v), &answer);
 }
 
@@ -186,14 +191,29 @@ static size_t code(const struct vector *v, const struct copy *in, uint8_t *out) 
   }
 }
 
+/* The IPC study's server did not pad its frames, and wrote a second header into its global events
+ * that nobody reads (IPC.md 2 and 5.5). Otherwise all bytes are as we write them. */
+static void like_the_study(const struct vector *v, uint8_t *out, size_t *size) {
+  if (*size == v->size || strncmp(v->name, "ipc_", 4) != 0) return;
+  CHECK_INT(v->packet_size, SBI_HEAD_SIZE + v->datalen);
+  CHECK_INT(*size, sbi_frame_size((size_t)v->datalen));
+  for (size_t at = v->size; at < *size; at++) CHECK_INT(out[at], 0);
+  *size = v->size;
+  sbi_put32(out + 12, (uint32_t)v->packet_size);
+  if (v->cmdtype == SBI_SYSTEM && (v->cmd == SBI_GLOBAL || v->cmd == SBI_GLOBAL_ANSWER))
+    memcpy(out + SBI_HEAD_SIZE, v->bytes + SBI_HEAD_SIZE, SBI_HEAD_SIZE);
+}
+
 static void golden_frames(void) {
   for (size_t i = 0; i < VECTORS; i++) {
     const struct vector *v = &vectors[i];
     head_of_vector(v);
     struct copy in = copy_of(v->bytes, v->size);
-    uint8_t *out = malloc(v->size);
-    memset(out, 0xA5, v->size); /* a byte that is not written shows */
+    uint8_t *out = malloc(v->size + 3); /* 3: of padding */
+    if (out == NULL) abort();
+    memset(out, 0xA5, v->size + 3); /* a byte that is not written shows */
     size_t size = code(v, &in, out);
+    like_the_study(v, out, &size);
     CHECK_BYTES(out, size, v->bytes, v->size);
     free(out);
     free(in.bytes);
@@ -378,7 +398,7 @@ static void registration_by_text(void) {
 }
 
 static void registration_texts(void) {
-  for (enum sbi_form form = SBI_FORM_2015; form <= SBI_FORM_2018_32; form++) {
+  for (enum sbi_form form = SBI_FORM_2015; form <= SBI_FORM_LOCAL; form++) {
     struct sbi_registration reg = {
         .form = form, .addr = {200, 255, 128}, .connect_index = 1, .pid = INT64_C(0x123456789ABC)};
     memset(reg.user, 'u', sizeof reg.user - 1); /* too long by one each */
@@ -390,7 +410,7 @@ static void registration_texts(void) {
     struct copy copy = copy_of(frame, size);
     struct sbi_registration back;
     REQUIRE(decode(&copy, &back));
-    CHECK_INT(back.form, form);
+    CHECK_INT(back.form, form == SBI_FORM_LOCAL ? SBI_FORM_2015_32 : form);
     CHECK_INT(back.addr.unit, 200);
     CHECK_INT(back.addr.client, 255);
     CHECK_INT(back.addr.type, 128);
