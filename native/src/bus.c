@@ -138,7 +138,8 @@ static bool take(sb_bus *bus, int fd, const struct sockaddr_in *from) {
   else
     name_local(peer, fd);
   peer->bus = bus;
-  peer->conn.max_frame = SBI_NEW_FRAME;
+  /* What a local client sent too early is ignored, however long (IPC.md 2.2). */
+  peer->conn.max_frame = peer->local ? 0 : SBI_NEW_FRAME;
   peer->id = ++bus->last_id;
   peer->since = bus->loop.now;
   peer->last_beat_ack = bus->loop.now - SBI_BEAT_ACK_MS;
@@ -229,6 +230,7 @@ static int remove_stale(const struct sockaddr_un *address) {
   if (!S_ISSOCK(found.st_mode)) return -EEXIST;
   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
   if (fd < 0) return -errno;
+  sbi_non_blocking(fd); /* a full backlog: EAGAIN, somebody is there */
   bool refused =
       connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 && errno == ECONNREFUSED;
   close(fd);

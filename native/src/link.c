@@ -263,8 +263,14 @@ static uint8_t *answer_place(struct sbi_link *link, size_t size) {
   return NULL;
 }
 
+/* A local client has no address to answer from before it is registered (IPC.md 5). */
+static bool may_answer(const struct sbi_link *link) {
+  return !link->client->net->local || link->state == SBI_LINK_OK;
+}
+
 static void answer_ping(struct sbi_link *link, const uint8_t *frame, const struct sbi_head *head) {
   struct sbi_client *client = link->client;
+  if (!may_answer(link)) return;
   if (head->src.unit == client->net->unit && head->src.client == client->id) return;
   size_t n = (size_t)head->data_size;
   uint8_t *place = answer_place(link, sbi_frame_size(n));
@@ -278,6 +284,7 @@ static void answer_global(struct sbi_link *link, const struct sbi_global *newcom
   struct sbi_client *client = link->client;
   bool mine = newcomer->who.unit == client->net->unit;
   if (mine && (!client->net->local || newcomer->who.client == client->id)) return;
+  if (!may_answer(link)) return;
   struct sbi_global me = {.who = sbi_client_addr(client),
                           .access_unit = (uint8_t)client->access_unit,
                           .status = SBI_PRESENT};

@@ -502,6 +502,11 @@ static bool is_own(const sb_net *net, int client, int dst_unit, int dst_client) 
   return dst_unit == net->unit && (!net->local || dst_client == client);
 }
 
+/* Flows and notifies know this check over a local socket only (NET.md 7.1 and 8, IPC.md 7.2). */
+static bool calls_itself(const sb_net *net, int client, int server_unit, int process) {
+  return net->local && is_own(net, client, server_unit, process);
+}
+
 static int send_locked(sb_net *net, int id, uint8_t cmd, uint8_t cmd_type, struct sbi_addr dst,
                        const void *data, int size) {
   size_t n = size > 0 ? (size_t)size : 0;
@@ -578,12 +583,13 @@ static int clamp(int value, int low, int high) {
   return value < low ? low : value > high ? high : value;
 }
 
-static int call_flow_locked(sb_net *net, int client, struct sbi_addr dst,
+static int call_flow_locked(sb_net *net, int client, int unit, int process,
                             struct sbi_flow_call *call, int timeout_ms) {
   bool returns = call->mode == 0 || call->mode == 2;
   if (net->hear_returns && returns && net->flows.returns >= SBI_FLOWS_MAX) return SB_EFULL;
   if (call->text_size > SBI_MAX_FLOW_TEXT) return SB_ETOOBIG;
   call->invoke_id = next_id(&net->flow_id);
+  if (calls_itself(net, client, unit, process)) return SB_EOWNUNIT;
   if (net->hear_acks && net->flows.acks >= SBI_FLOWS_MAX) return SB_EFULL;
   int64_t now = sbi_now_ms();
   struct sbi_flow flow = {.id = call->invoke_id, .client = (uint8_t)client};
@@ -600,7 +606,8 @@ static int call_flow_locked(sb_net *net, int client, struct sbi_addr dst,
     sbi_flows_done(&net->flows, flow.id, false);
     return error;
   }
-  sbi_flow_call_encode(place.bytes, sbi_client_addr(place.client), dst, call);
+  sbi_flow_call_encode(place.bytes, sbi_client_addr(place.client),
+                       address(unit, process, SBI_TYPE_IPSC), call);
   queued(net, place.link);
   start_tick(net);
   return call->invoke_id;
@@ -618,20 +625,22 @@ int sb_net_call_flow(sb_net *net, int client, int server_unit, int process, cons
   sbi_text_copy(call.flow, sizeof call.flow, flow);
   if (net == NULL) return call.text_size > SBI_MAX_FLOW_TEXT ? SB_ETOOBIG : SB_ENOINIT;
   pthread_mutex_lock(&net->lock);
-  int result = call_flow_locked(net, client & 0xFF, address(server_unit, process, SBI_TYPE_IPSC),
-                                &call, timeout_ms);
+  int result = call_flow_locked(net, client, server_unit, process, &call, timeout_ms);
   pthread_mutex_unlock(&net->lock);
   return result;
 }
 
 /* ---- notify ---------------------------------------------------------------- */
 
-static int notify_locked(sb_net *net, int client, struct sbi_addr dst, struct sbi_notify *notify) {
+static int notify_locked(sb_net *net, int client, int unit, int process,
+                         struct sbi_notify *notify) {
   notify->invoke_id = next_id(&net->notify_id);
+  if (calls_itself(net, client, unit, process)) return SB_EOWNUNIT;
   struct place place;
   int error = reserve(net, client, sbi_notify_size(notify->text_size), &place);
   if (error != SB_OK) return error;
-  sbi_notify_encode(place.bytes, sbi_client_addr(place.client), dst, notify);
+  sbi_notify_encode(place.bytes, sbi_client_addr(place.client),
+                    address(unit, process, SBI_TYPE_IPSC), notify);
   queued(net, place.link);
   return notify->invoke_id;
 }
@@ -650,7 +659,7 @@ int sb_net_notify(sb_net *net, int client, int server_unit, int process, const c
   sbi_text_copy(notify.project, sizeof notify.project, project);
   sbi_text_copy(notify.title, sizeof notify.title, title);
   pthread_mutex_lock(&net->lock);
-  int result = notify_locked(net, client, address(server_unit, process, SBI_TYPE_IPSC), &notify);
+  int result = notify_locked(net, client, server_unit, process, &notify);
   pthread_mutex_unlock(&net->lock);
   return result;
 }
@@ -665,8 +674,7 @@ static int notify_item(sb_net *net, int client, const sb_notify_item *item, cons
   size_t title = item->title_size;
   if (title >= sizeof notify.title) title = sizeof notify.title - 1;
   memcpy(notify.title, text, title);
-  return notify_locked(net, client, address(item->server_unit, item->process, SBI_TYPE_IPSC),
-                       &notify);
+  return notify_locked(net, client, item->server_unit, item->process, &notify);
 }
 
 int sb_net_notify_many(sb_net *net, int client, sb_notify_item *items, int count, const void *blob,
