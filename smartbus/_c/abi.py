@@ -1,4 +1,6 @@
-"""The vendor's C interface ``SmartBusNetCli_*`` as it was built (NET.md 10).
+"""The vendor's C interfaces ``SmartBusNetCli_*`` and ``SmartBusIpcCli_*`` as they were built.
+
+The documents are NET.md 10 and IPC.md 7.
 
 The public headers are wrong in several places (NET.md 10.2); this file follows the built
 libraries: a 20-byte packet header with 32-bit lengths, a global connect callback with
@@ -113,14 +115,33 @@ NET_FUNCTIONS: Final[dict[str, Signature]] = {
 NET_PREFIX: Final = "SmartBusNetCli_"
 
 
-class NetAbi:
-    """The bound functions of one NET client library, as attributes named without prefix.
+#: The file name that IPC clients connect to (IPC.md 1), and what overrides it.
+IPC_SOCKET: Final = "/tmp/smartbus_ipc"  # noqa: S108 - the vendor's constant
+IPC_SOCKET_ENVIRONMENT: Final = "SMARTBUS_IPC_SOCKET"
 
-    ``InitEx`` is None in libraries that lack it.
-    """
+#: All functions of the IPC client, by name without the prefix (IPC.md 7).
+IPC_FUNCTIONS: Final[dict[str, Signature]] = {
+    "Init": Signature(c_int, (c_int, c_int)),
+    "Release": Signature(None, ()),
+    "SetCallBackFn": Signature(None, (c_void_p,) * 6),
+    "SetCallBackFnArg": Signature(None, (c_void_p,)),
+    "SetCallBackFnEx": Signature(None, (c_char_p, c_void_p)),
+    "SetTrace": Signature(None, (c_void_p, c_void_p)),
+    "SetTraceStr": Signature(None, (c_void_p, c_void_p)),
+    "CreateConnect": Signature(c_int, (c_char_p, c_char_p, c_char_p)),
+    "SendData": Signature(c_int, (c_ubyte, c_ubyte, *_Address, c_char_p, c_int)),
+    "SendPing": Signature(c_int, (*_Address, c_char_p, c_int)),
+    "RemoteInvokeFlow": Signature(
+        c_int, (c_int, c_int, c_char_p, c_char_p, c_int, c_int, c_char_p)
+    ),
+    "SendNotify": Signature(c_int, (c_int, c_int, c_char_p, c_char_p, c_int, c_int, c_char_p)),
+}
+IPC_PREFIX: Final = "SmartBusIpcCli_"
 
-    Init: Callable[[int], int]
-    InitEx: Callable[[int, bytes], int] | None
+
+class Abi:
+    """What both interfaces have, bound."""
+
     Release: Callable[[], None]
     SetCallBackFn: Callable[..., None]
     SetCallBackFnArg: Callable[[int | None], None]
@@ -133,18 +154,42 @@ class NetAbi:
     RemoteInvokeFlow: Callable[..., int]
     SendNotify: Callable[..., int]
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        """Bind the functions of `library`.
+    def __init__(self, library: ctypes.CDLL, prefix: str, table: dict[str, Signature]) -> None:
+        """Bind the functions of `table` that `library` has under `prefix`.
 
         Raises:
             AttributeError: The library lacks a function that every build has.
         """
-        bound, missing = bind(library, NET_PREFIX, NET_FUNCTIONS)
-        lacking = [name for name in missing if NET_FUNCTIONS[name].required]
+        bound, missing = bind(library, prefix, table)
+        lacking = [name for name in missing if table[name].required]
         if lacking:
-            raise AttributeError(f"the library lacks {', '.join(NET_PREFIX + n for n in lacking)}")
-        for name in NET_FUNCTIONS:
+            raise AttributeError(f"the library lacks {', '.join(prefix + n for n in lacking)}")
+        for name in table:
             setattr(self, name, bound.get(name))
+
+
+class NetAbi(Abi):
+    """The bound functions of one NET client library, as attributes named without prefix.
+
+    ``InitEx`` is None in libraries that lack it.
+    """
+
+    Init: Callable[[int], int]
+    InitEx: Callable[[int, bytes], int] | None
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        """Bind the functions of `library`; see `Abi`."""
+        super().__init__(library, NET_PREFIX, NET_FUNCTIONS)
+
+
+class IpcAbi(Abi):
+    """The bound functions of one IPC client library, as attributes named without prefix."""
+
+    Init: Callable[[int, int], int]
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        """Bind the functions of `library`; see `Abi`."""
+        super().__init__(library, IPC_PREFIX, IPC_FUNCTIONS)
 
 
 def bind(

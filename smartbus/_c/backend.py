@@ -1,4 +1,4 @@
-"""What `smartbus.net` needs of a NET client library, whichever it is."""
+"""What `smartbus.net` and `smartbus.ipc` need of a client library, whichever it is."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Notify = tuple[int, int, bytes, bytes]
 Sender = Callable[[int, int, int, int, int, bytes, int], int]
 
 
-class NetBackend(Protocol):
-    """A NET client library in use. Codes are those of NET.md 10.1; negative ones are errors.
+class Backend(Protocol):
+    """A client library in use. Codes are those of NET.md 10.1; negative ones are errors.
 
     Texts are bytes in the encoding of the wire, without a NUL inside. Calls may come from
     any thread, except that `step` and `drain` belong to one thread at a time.
@@ -24,29 +24,6 @@ class NetBackend(Protocol):
     kind: str
     #: File of the library.
     path: str
-    #: False: a client id stays taken in the library after `disconnect`.
-    forgets: bool
-
-    def init(self, unit: int, params: str = "") -> int:
-        """Use `unit` (16..47, 0..15 with the core alone); `params` as InitEx."""
-        ...
-
-    def connect(
-        self,
-        client: int,
-        client_type: int,
-        master: tuple[bytes, int],
-        slave: tuple[bytes, int] | None,
-        user: bytes,
-        password: bytes,
-        info: bytes,
-    ) -> int:
-        """Start to connect `client`, and keep it connected; addresses are dotted IPv4."""
-        ...
-
-    def disconnect(self, client: int) -> int:
-        """Close and forget `client`, without an event; see `forgets`."""
-        ...
 
     def sender(self, client: int) -> Sender:
         """Return the function that sends packets of `client`."""
@@ -134,4 +111,44 @@ class NetBackend(Protocol):
 
     def close(self) -> None:
         """Close every connection that the library can close, and free what can be freed."""
+        ...
+
+
+class NetBackend(Backend, Protocol):
+    """A NET client library: several clients of one unit, which the caller chooses."""
+
+    #: False: a client id stays taken in the library after `disconnect`.
+    forgets: bool
+
+    def init(self, unit: int, params: str = "") -> int:
+        """Use `unit` (16..47, 0..15 with the core alone); `params` as InitEx."""
+        ...
+
+    def connect(
+        self,
+        client: int,
+        client_type: int,
+        master: tuple[bytes, int],
+        slave: tuple[bytes, int] | None,
+        user: bytes,
+        password: bytes,
+        info: bytes,
+    ) -> int:
+        """Start to connect `client`, and keep it connected; addresses are dotted IPv4."""
+        ...
+
+    def disconnect(self, client: int) -> int:
+        """Close and forget `client`, without an event; see `forgets`."""
+        ...
+
+
+class IpcBackend(Backend, Protocol):
+    """An IPC client library: one client, whose unit is its server's (IPC.md 8)."""
+
+    def init(self, client: int, client_type: int) -> int:
+        """Prepare for the client `client` (0..255) of that type."""
+        ...
+
+    def connect(self, user: bytes, password: bytes, info: bytes) -> int:
+        """Start to connect, and keep connected; after a refusal this tries once more."""
         ...

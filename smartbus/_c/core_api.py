@@ -58,6 +58,7 @@ LEFT_REPLACED: Final = 4
 LEFT_STOPPED: Final = 5
 
 NET_NO_KEEPER: Final = 1
+NET_LOCAL: Final = 2
 #: Bit of an event's flags: its head is a packet header.
 HAS_HEAD: Final = 1
 
@@ -144,6 +145,7 @@ SLOW_FUNCTIONS: Final[dict[str, Signature]] = {
     "net_free": Signature(None, (c_void_p,)),
     "net_step": Signature(c_int, (c_void_p, c_int)),
     "bus_listen": Signature(c_int, (c_void_p, c_char_p, c_int)),
+    "bus_listen_local": Signature(c_int, (c_void_p, c_char_p, c_int)),
     "bus_start": Signature(c_int, (c_void_p,)),
     "bus_decide": Signature(c_int, (c_void_p, c_uint32, c_int)),
     "bus_kick": Signature(c_int, (c_void_p, c_uint32)),
@@ -181,6 +183,10 @@ QUICK_FUNCTIONS: Final[dict[str, Signature]] = {
         c_int,
         (c_void_p, c_int, c_int, c_char_p, c_int, c_char_p, c_int, c_char_p, c_char_p, c_char_p),
     ),
+    "net_connect_local": Signature(
+        c_int, (c_void_p, c_int, c_int, c_char_p, c_char_p, c_char_p, c_char_p)
+    ),
+    "net_refused": Signature(c_int, (c_void_p, c_int)),
     "net_call_flow": Signature(
         c_int, (c_void_p, c_int, c_int, c_int, c_char_p, c_char_p, c_int, c_int, c_char_p)
     ),
@@ -230,8 +236,11 @@ class Core:
     net_flush: Any
     net_queued: Any
     net_connect: Any
+    net_connect_local: Any
+    net_refused: Any
     net_disconnect: Any
     bus_listen: Any
+    bus_listen_local: Any
     bus_start: Any
     bus_clients: Any
     bus_free: Any

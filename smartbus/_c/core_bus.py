@@ -17,6 +17,8 @@ from .core_api import BusClient, BusOptions, BusStats, Core
 from .inbox import Inbox
 
 _NO_CLIENT: Final = -9
+#: How the peers of local connections begin: instead of an address.
+_LOCAL: Final = "local "
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class ClientInfo:
     peer: str  #: address of the other end
     info: str  #: the text that it came with
 
+    @property
+    def local(self) -> bool:
+        """Whether it came over the local socket (IPC); its unit is the bus's then."""
+        return self.peer.startswith(_LOCAL)
+
 
 class CoreBus:
     """One ``sb_bus``. Calls may come from any thread, also while it is being closed."""
@@ -80,19 +87,37 @@ class CoreBus:
         _open.add(self)
 
     def listen(self, ip: str, port: int) -> int:
-        """Listen and run; returns the port.
+        """Listen; returns the port.
 
         Raises:
             OSError: The address cannot be listened on.
-            OutOfMemoryError: No thread could be started.
         """
         with self._lock:
             result = self._core.bus_listen(self._handle(), ip.encode("ascii"), port)
-            if result < 0:
-                raise OSError(-result, os.strerror(-result))
-            if self._core.bus_start(self._bus) < 0:
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return int(result)
+
+    def listen_local(self, path: bytes, mode: int) -> None:
+        """Listen on the local socket `path` too, with the file mode `mode`.
+
+        Raises:
+            OSError: It cannot be made, or somebody listens there.
+        """
+        with self._lock:
+            result = self._core.bus_listen_local(self._handle(), path, mode)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+
+    def run(self) -> None:
+        """Serve what `listen` and `listen_local` prepared, in a thread of C.
+
+        Raises:
+            OutOfMemoryError: No thread could be started.
+        """
+        with self._lock:
+            if self._core.bus_start(self._handle()) < 0:
                 raise OutOfMemoryError(-19, "the bus's thread could not be started")
-            return int(result)
 
     def decide(self, link: int, code: int) -> bool:
         """Answer the registration that `link` waits with; False: it does not wait any more."""

@@ -1,9 +1,10 @@
-"""Finding the NET client library, late: when it is first needed, never at import.
+"""Finding the client libraries, NET and IPC, late: when it is first needed, never at import.
 
 The order is: the path that the caller gave, the path in the environment, the system's
 search path under the vendor's name, the core that came with this package, the vendor's
-wheel if it is installed. A path that was *given* is not replaced by something else when
-it fails. The words ``core`` and ``vendor`` name one of the last two.
+wheel if it is installed (it has NET alone). A path that was *given* is not replaced by
+something else when it fails. The words ``core`` and ``vendor`` name one of the last two
+(for IPC, ``vendor`` names what is on the search path).
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from smartbus.errors import LibraryNotFoundError
 
-from .abi import NET_FUNCTIONS, NET_PREFIX, NetAbi, bind
+from .abi import NET_FUNCTIONS, NET_PREFIX, IpcAbi, NetAbi, bind
 from .core_api import Core
 
 ENVIRONMENT: Final = "SMARTBUS_NETCLI_LIB"
 VENDOR_NAME: Final = "busnetcli"
+IPC_ENVIRONMENT: Final = "SMARTBUS_IPCCLI_LIB"
+IPC_VENDOR_NAME: Final = "busipccli"
 VENDOR_WHEEL: Final = "hesong-ipsc-busnetcli"
 CORE_NAME: Final = "smartbus_core"
 
@@ -46,40 +50,60 @@ class Found(NamedTuple):
     is_core: bool
 
 
+class Family(NamedTuple):
+    """One of the two kinds of client library."""
+
+    #: The variable that names the library.
+    environment: str
+    #: The vendor's name of it.
+    vendor_name: Callable[[], str]
+    #: Raises AttributeError for a library that is none.
+    check: Callable[[ctypes.CDLL], object]
+    #: The vendor has it in a wheel.
+    has_wheel: bool
+
+
+NET: Final = Family(ENVIRONMENT, lambda: VENDOR_NAME, NetAbi, has_wheel=True)
+IPC: Final = Family(IPC_ENVIRONMENT, lambda: IPC_VENDOR_NAME, IpcAbi, has_wheel=False)
+
 Attempts = list[tuple[str, str]]
 # What a rule is called, and the files that it names; it may add to the attempts.
 _Rule = tuple[str, Callable[[Attempts], Iterator[str]]]
 
 
-def find(lib_path: str = "", environ: Mapping[str, str] | None = None) -> Found:
-    """Return the first usable NET client library.
+def find(
+    lib_path: str = "", environ: Mapping[str, str] | None = None, *, family: Family = NET
+) -> Found:
+    """Return the first usable client library.
 
     Args:
         lib_path: A file, a directory that holds the library, ``"core"``, ``"vendor"``, or ""
             for the default order.
-        environ: Where to look for ``SMARTBUS_NETCLI_LIB``; the process's environment if None.
+        environ: Where to look for the variable of `family`; the process's environment if None.
+        family: Which kind of library.
 
     Raises:
         LibraryNotFoundError: No library was usable; it lists what was tried.
     """
     attempts: Attempts = []
-    for rule, candidates in _rules(lib_path, os.environ if environ is None else environ):
+    rules = _rules(lib_path, os.environ if environ is None else environ, family)
+    for rule, candidates in rules:
         for path in candidates(attempts):
-            found = _try(path, rule, attempts)
+            found = _try(path, rule, attempts, family)
             if found is not None:
                 return found
     raise LibraryNotFoundError(attempts)
 
 
 def survey(environ: Mapping[str, str] | None = None) -> tuple[list[Found], Attempts]:
-    """Try every rule, not only up to the first success; for ``python -m smartbus info``."""
+    """Try every rule for NET, not only up to the first; for ``python -m smartbus info``."""
     attempts: Attempts = []
     found: list[Found] = []
     given = (os.environ if environ is None else environ).get(ENVIRONMENT, "")
-    rules = _explicit(given, f"environment {ENVIRONMENT}", "environment") if given else []
-    for rule, candidates in [*rules, *_DEFAULT_RULES]:
+    rules = _explicit(given, f"environment {ENVIRONMENT}", "environment", NET) if given else []
+    for rule, candidates in [*rules, *_default_rules(NET)]:
         for path in candidates(attempts):
-            usable = _try(path, rule, attempts)
+            usable = _try(path, rule, attempts, NET)
             if usable is not None:
                 found.append(usable)
                 break
@@ -133,25 +157,33 @@ def core_path() -> Path:
 # ---- rules -------------------------------------------------------------------------------
 
 
-def _rules(lib_path: str, environ: Mapping[str, str]) -> list[_Rule]:
+def _rules(lib_path: str, environ: Mapping[str, str], family: Family) -> list[_Rule]:
     if lib_path:
-        return _explicit(lib_path, "lib_path", "lib_path")
-    given = environ.get(ENVIRONMENT, "")
+        return _explicit(lib_path, "lib_path", "lib_path", family)
+    given = environ.get(family.environment, "")
     if given:
-        return _explicit(given, f"environment {ENVIRONMENT}", "environment")
-    return list(_DEFAULT_RULES)
+        return _explicit(given, f"environment {family.environment}", "environment", family)
+    return _default_rules(family)
 
 
-def _explicit(value: str, source: str, rule: str) -> list[_Rule]:
+def _default_rules(family: Family) -> list[_Rule]:
+    rules: list[_Rule] = [("system", partial(_system, family)), ("bundled", _bundled)]
+    if family.has_wheel:
+        rules.append(("wheel", _wheel))
+    return rules
+
+
+def _explicit(value: str, source: str, rule: str, family: Family) -> list[_Rule]:
     if value == "core":
         return [("bundled", _bundled)]
     if value == "vendor":
-        return [("wheel", _wheel)]
+        # Without a wheel the vendor's library is the one that the system knows.
+        return [("wheel", _wheel)] if family.has_wheel else _default_rules(family)[:1]
 
     def given(attempts: Attempts) -> Iterator[str]:
         path = Path(value)
         if path.is_dir():
-            names = [file_name(VENDOR_NAME), file_name(CORE_NAME)]
+            names = [file_name(family.vendor_name()), file_name(CORE_NAME)]
             there = [str(path / name) for name in names if (path / name).is_file()]
             if not there:
                 attempts.append((f"{source} {value}", f"directory without {' or '.join(names)}"))
@@ -162,10 +194,10 @@ def _explicit(value: str, source: str, rule: str) -> list[_Rule]:
     return [(rule, given)]
 
 
-def _system(attempts: Attempts) -> Iterator[str]:
+def _system(family: Family, attempts: Attempts) -> Iterator[str]:
     del attempts
     # The loader searches its own path. ctypes.util.find_library would start a compiler.
-    yield file_name(VENDOR_NAME)
+    yield file_name(family.vendor_name())
 
 
 def _bundled(attempts: Attempts) -> Iterator[str]:
@@ -195,14 +227,7 @@ def _wheel(attempts: Attempts) -> Iterator[str]:
         yield str(file.locate())
 
 
-_DEFAULT_RULES: Final[tuple[_Rule, ...]] = (
-    ("system", _system),
-    ("bundled", _bundled),
-    ("wheel", _wheel),
-)
-
-
-def _try(path: str, rule: str, attempts: Attempts) -> Found | None:
+def _try(path: str, rule: str, attempts: Attempts, family: Family) -> Found | None:
     what = f"{rule} {path}"
     try:
         library = ctypes.CDLL(path)
@@ -214,7 +239,7 @@ def _try(path: str, rule: str, attempts: Attempts) -> Found | None:
         if is_core:
             Core(path)
         else:
-            NetAbi(library)
+            family.check(library)
     except AttributeError as error:
         attempts.append((what, str(error)))
         return None

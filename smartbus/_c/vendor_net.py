@@ -25,10 +25,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
-from ctypes import c_void_p
-from typing import Any, Final, Protocol
-
-from smartbus.errors import OtherError
+from typing import Final
 
 from .abi import (
     CMD_FLOW_ACK,
@@ -36,17 +33,12 @@ from .abi import (
     CMD_FLOW_RETURN,
     CMD_NOTIFY,
     CMD_TYPE_SYSTEM,
-    FLOW_ACK_CALLBACK,
     NetAbi,
 )
 from .backend import Notify, Sender
-from .core_api import Callbacks, Core
-from .events import Item
-from .inbox import Inbox
-from .thunks import ThunkInbox
+from .core_api import Core
+from .vendor_base import CLOSED, VendorBase, leave_before_destructors
 
-MAX_EVENTS: Final = 65536
-MAX_BYTES: Final = 64 << 20
 #: Client ids in one process (NET-2018.md 3).
 MAX_CLIENTS: Final = 16
 
@@ -54,77 +46,10 @@ MAX_CLIENTS: Final = 16
 _READ_FAR: Final = frozenset((CMD_FLOW_CALL, CMD_FLOW_RETURN, CMD_FLOW_ACK, CMD_NOTIFY))
 _FAR: Final = 149
 
-_NO_CLIENT, _BAD_UNIT, _CLOSED, _TOO_MANY, _EXISTS = -9, -12, -14, -21, -22
+_NO_CLIENT, _BAD_UNIT, _TOO_MANY, _EXISTS = -9, -12, -21, -22
 
 
-class EventSource(Protocol):
-    """Where the library's callbacks put their events: `Inbox` or `ThunkInbox`."""
-
-    @property
-    def callbacks(self) -> Callbacks:
-        """C functions for the library's callback slots."""
-        ...
-
-    @property
-    def arg(self) -> c_void_p:
-        """The argument that they need."""
-        ...
-
-    @property
-    def lost(self) -> int:
-        """Events that found no place and could not wait."""
-        ...
-
-    def take_traces(self) -> None:
-        """Have traces land here too."""
-        ...
-
-    def fileno(self) -> int:
-        """Return a descriptor that is readable while events wait."""
-        ...
-
-    def wait(self, timeout_ms: int) -> int:
-        """Wait for events: 1 there are, 0 time-out, negative closed."""
-        ...
-
-    def drain(self) -> list[Item]:
-        """Take all events."""
-        ...
-
-    def wake(self) -> None:
-        """Make `wait` return."""
-        ...
-
-    def close(self) -> None:
-        """Refuse further events and let waiting producers go."""
-        ...
-
-    def free(self) -> None:
-        """Give the memory back."""
-        ...
-
-
-def _sink() -> Any:
-    # SetTraceStr(NULL) means stdout. strlen takes a string, does nothing, and exists.
-    return ctypes.cast(ctypes.CDLL(None).strlen, c_void_p)
-
-
-def _leave_before_destructors() -> None:
-    """End the process, when it exits, before the destructors of libraries loaded so far run.
-
-    C runs what is registered at exit in reverse order, so this goes first; Python has
-    finished by then. ``on_exit`` passes the exit code to ``_exit``.
-    """
-    libc = ctypes.CDLL(None)
-    try:
-        on_exit, flush = libc.on_exit, libc.fcloseall
-    except AttributeError:  # not glibc, for which the vendor's library is made
-        return
-    on_exit(ctypes.cast(libc["_exit"], c_void_p), None)
-    on_exit(ctypes.cast(flush, c_void_p), None)
-
-
-class VendorNet:
+class VendorNet(VendorBase):
     """A `NetBackend` over the vendor's interface; the library keeps its state per process."""
 
     def __init__(self, path: str, core: Core | None, *, is_core: bool) -> None:
@@ -139,16 +64,10 @@ class VendorNet:
             OSError: It cannot be loaded.
             AttributeError: It lacks a function.
         """
-        self.path = path
-        self.kind = "abi" if is_core else "vendor"
-        self.forgets = False
-        self._is_core = is_core
-        self._core = core
         self._abi = NetAbi(ctypes.CDLL(path))
-        self._source: EventSource | None = None
-        self._running = False
+        super().__init__(path, core, self._abi, is_core=is_core)
+        self.forgets = False
         self._unit = -1
-        self._used_before_fork = False
         self._taken: set[int] = set()
         self._flow_lock = threading.Lock()
         self._waits = True  # the last flow call's mode was one that waits for a return
@@ -156,30 +75,10 @@ class VendorNet:
     def init(self, unit: int, params: str = "") -> int:
         """See `NetBackend`; may be called again, also with another unit (NET.md 9.1)."""
         abi = self._abi
-        if self._used_before_fork:
-            raise OtherError(
-                -99, f"{self.path} was in use before the fork, which its threads did not survive"
-            )
+        self._check_fork()
         if self._taken and unit != self._unit:
             return _BAD_UNIT  # connections of before would go on under a wrong name
-        if self._source is None:
-            self._source = (
-                Inbox.new(self._core, MAX_EVENTS, MAX_BYTES)
-                if self._core
-                else ThunkInbox(MAX_EVENTS, MAX_BYTES)
-            )
-            self._source.take_traces()
-            slots = self._source.callbacks
-            self.trace(0)
-            abi.SetCallBackFn(
-                slots.connection,
-                slots.data,
-                slots.disconnect,
-                slots.flow_return,
-                slots.global_connect,
-                self._source.arg,
-            )
-            abi.SetCallBackFnEx(FLOW_ACK_CALLBACK, slots.flow_ack)
+        self._listen()
         code = abi.InitEx(unit, params.encode("ascii", "replace")) if abi.InitEx else abi.Init(unit)
         # Init turns the error channel over to the information channel; this turns it back.
         abi.SetTrace(None, None)
@@ -199,7 +98,7 @@ class VendorNet:
     ) -> int:
         """See `NetBackend`."""
         if not self._running:
-            return _CLOSED  # CreateConnect before Init crashes
+            return CLOSED  # CreateConnect before Init crashes
         if client in self._taken:
             return _EXISTS
         if len(self._taken) >= MAX_CLIENTS:
@@ -209,7 +108,7 @@ class VendorNet:
         )
         if code == 0:
             if not self._taken and not self._is_core:
-                _leave_before_destructors()
+                leave_before_destructors()
             self._taken.add(client)
         return code
 
@@ -279,62 +178,8 @@ class VendorNet:
             for unit, process, title, text in notifies
         ]
 
-    def fileno(self) -> int:
-        """See `NetBackend`."""
-        return self._source.fileno() if self._source else -1
-
-    def step(self, timeout: float | None) -> int:
-        """See `NetBackend`; the library works in threads of its own, so this only waits."""
-        if self._source is None:
-            return _CLOSED
-        return self._source.wait(-1 if timeout is None else int(timeout * 1000))
-
-    def drain(self) -> list[Item]:
-        """See `NetBackend`."""
-        return self._source.drain() if self._source else []
-
-    def wake(self) -> None:
-        """See `NetBackend`."""
-        if self._source:
-            self._source.wake()
-
-    def cork(self, on: bool) -> None:
-        """See `NetBackend`: this interface has no such thing."""
-
-    def flush(self) -> None:
-        """See `NetBackend`: nothing was held back."""
-
-    def queued(self) -> int:
-        """See `NetBackend`: the library does not say."""
-        return 0
-
-    def trace(self, level: int) -> None:
-        """Report traces as events: 0 none, 1 errors, 2 all.
-
-        Information traces show the first bytes of everything that is sent (NET-2018.md 5).
-        """
-        if self._source is None:
-            return
-        slots, sink = self._source.callbacks, _sink()
-        self._abi.SetTraceStr(
-            slots.trace if level > 1 else sink, slots.trace_error if level else sink
-        )
-
-    def abandon(self) -> None:
-        """See `NetBackend`."""
-        self._used_before_fork = self._used_before_fork or self._running
-        self._source, self._running = None, False
-
-    def close(self) -> None:
-        """See `NetBackend`; the vendor's connections stay, and what they bring is dropped."""
-        source, self._source = self._source, None
-        if source is None:
-            return
-        source.close()
-        if self._is_core:
+    def _release(self) -> None:
+        if self._is_core:  # the vendor's would end the process
             self._abi.Release()
             self._taken.clear()
             self._running = False
-        if self._is_core or self._core is None:
-            source.free()
-        # Else a C callback may be running in it even now: an empty inbox stays for good.

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import logging
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 from smartbus.errors import SmartBusError
 
 from .host import Bus
 from .passwords import PasswordFile, PasswordFileError
-
-if TYPE_CHECKING:
-    import argparse
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
@@ -29,6 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--unit", type=int, default=0, metavar="N", help="unit of this server, 0 to 15"
+    )
+    parser.add_argument(
+        "--ipc",
+        metavar="PATH",
+        help="listen on this local socket as well, for IPC clients, which look for "
+        "/tmp/smartbus_ipc unless SMARTBUS_IPC_SOCKET says otherwise",
+    )
+    parser.add_argument(
+        "--ipc-mode",
+        type=_mode,
+        default=0o660,
+        metavar="MODE",
+        help="who may connect there, in octal (default 0660)",
     )
     parser.add_argument("--users", metavar="FILE", help="only the users in FILE may register")
     parser.add_argument(
@@ -48,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
         if args.add_user is not None:
             return _add_user(args)
         host, port = _address(args.listen)
-        return _serve(Bus(host, port, args.unit, args.users), args.verbose)
+        bus = Bus(host, port, args.unit, args.users, ipc_path=args.ipc, ipc_mode=args.ipc_mode)
+        return _serve(bus, args.verbose)
     except (SmartBusError, PasswordFileError, OSError) as error:
         print(f"smartbus bus: {_message(error)}", file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
@@ -76,6 +87,13 @@ def _address(text: str) -> tuple[str, int]:
     return host or "0.0.0.0", int(port)  # noqa: S104 - ":8089" asks for it
 
 
+def _mode(text: str) -> int:
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no octal number, such as 0660") from None
+
+
 def _add_user(args: argparse.Namespace) -> int:
     if args.users is None:
         raise _UsageError("--add-user needs --users FILE")
@@ -99,8 +117,9 @@ def _serve(bus: Bus, verbose: int) -> int:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         with bus:
+            also = f" and {bus.ipc_path}" if bus.ipc_path is not None else ""
             print(  # noqa: T201
-                f"SmartBus server, unit {bus.unit_id}, on {bus.address}; Ctrl-C stops it.",
+                f"SmartBus server, unit {bus.unit_id}, on {bus.address}{also}; Ctrl-C stops it.",
                 flush=True,
             )
             signal.sigwait(signals)

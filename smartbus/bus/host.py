@@ -63,6 +63,10 @@ class Bus:
         slow_timeout: A client that is behind for so long (seconds) is cut off.
         max_frame: Bytes of the largest packet accepted.
         max_links: So many connections at most; further ones wait to be accepted.
+        ipc_path: A local socket to listen on as well, for IPC clients (IPC.md 1); they become
+            clients of this server's unit and may be silent for ever. A stale file is replaced,
+            and the file goes when the bus closes. Clients look for ``/tmp/smartbus_ipc``.
+        ipc_mode: Who may connect there: the file's mode.
 
     Raises:
         UnitIdError: `unit_id` is out of range.
@@ -81,6 +85,8 @@ class Bus:
         slow_timeout: float = 5.0,
         max_frame: int = 64 << 20,
         max_links: int = 1024,
+        ipc_path: str | os.PathLike[str] | None = None,
+        ipc_mode: int = 0o660,
     ) -> None:
         if not 0 <= unit_id <= MAX_SERVER_UNIT:
             raise UnitIdError(-12, f"unit_id is {unit_id}; servers have 0 to {MAX_SERVER_UNIT}")
@@ -90,12 +96,16 @@ class Bus:
             raise ArgumentError(-1, "time-outs must be in 0.001..1000000 s")
         if not 1 <= max_links <= 1 << 20 or not 8192 <= max_frame <= 0x7FFFFFFF:
             raise ArgumentError(-1, "max_links must be in 1..1048576, max_frame 8192..2147483647")
+        if not 0 <= ipc_mode <= 0o777:
+            raise ArgumentError(-1, f"ipc_mode is {ipc_mode:#o}; it must be in 0..0o777")
         if isinstance(users, (str, os.PathLike)):
             users = PasswordFile(users)
         self._host = host
         self._port = port
         self._unit_id = unit_id
         self._users = users
+        self._ipc_path = _local_path(ipc_path)
+        self._ipc_mode = ipc_mode
         self._options = {
             "unit": unit_id,
             "ask_host": int(users is not None),
@@ -116,20 +126,25 @@ class Bus:
 
         Raises:
             AlreadyConnectedError: It runs.
-            OSError: The address cannot be listened on.
+            OSError: The address or `ipc_path` cannot be listened on.
             LibraryNotFoundError: The core is not there: it was not built.
         """
         if self._bus is not None:
             raise AlreadyConnectedError(-10, "this bus runs already")
         ip = _resolve(self._host)
         bus = CoreBus(lookup.require_core(), self._options)
+        where = self.address
         try:
             port = bus.listen(ip, self._port)
+            if self._ipc_path is not None:
+                where = self._ipc_path
+                bus.listen_local(os.fsencode(self._ipc_path), self._ipc_mode)
+            bus.run()
         except BaseException as error:
             bus.close()
             if isinstance(error, OSError) and error.errno is not None:
                 raise type(error)(
-                    error.errno, f"cannot listen on {self._host}:{self._port}: {error.strerror}"
+                    error.errno, f"cannot listen on {where}: {error.strerror}"
                 ) from None
             raise
         self._pid = os.getpid()
@@ -138,7 +153,8 @@ class Bus:
             self._gate = Gate(self._users, bus.decide)
         self._housekeeper = Housekeeper(bus, self._gate)
         _running.add(self)
-        _log.info("bus of unit %d listens on %s", self._unit_id, self.address)
+        also = f" and {self._ipc_path}" if self._ipc_path is not None else ""
+        _log.info("bus of unit %d listens on %s%s", self._unit_id, self.address, also)
         return self
 
     def close(self) -> None:
@@ -189,6 +205,11 @@ class Bus:
     def address(self) -> str:
         """Host and port, as in ``127.0.0.1:8089``."""
         return f"{self._host}:{self._port}"
+
+    @property
+    def ipc_path(self) -> str | None:
+        """The local socket that it listens on as well, if there is one."""
+        return self._ipc_path
 
     @property
     def unit_id(self) -> int:
@@ -251,6 +272,16 @@ def _resolve(host: str) -> str:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
         return socket.gethostbyname(host)
+
+
+def _local_path(path: str | os.PathLike[str] | None) -> str | None:
+    """Return `path` as the name of a socket; how long it may be is the system's to say."""
+    if path is None:
+        return None
+    name = os.fspath(path)
+    if not name or "\0" in name:
+        raise ArgumentError(-1, f"ipc_path {name!r} cannot be the name of a file")
+    return name
 
 
 _running: weakref.WeakSet[Bus] = weakref.WeakSet()

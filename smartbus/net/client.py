@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from smartbus._c.core_api import EV_CONNECTED, EV_DISCONNECTED
-from smartbus._c.events import Event, Item, Packets
-from smartbus.errors import (
-    AlreadyConnectedError,
-    ArgumentError,
-    NotConnectedError,
-    SmartBusTimeoutError,
-    error_for,
-)
+from smartbus.errors import AlreadyConnectedError, ArgumentError
 
 from . import runtime as _runtime
-from .events import EventHandlers
-from .lane import Lane
+from .base import BusClient
+from .engine import LINGER
 from .log import LOGGER
-from .sending import SendingMethods, cut_off
-from .text import (
-    MAX_INFO,
-    MAX_PASSWORD,
-    MAX_USER,
-    whole,
-    wire_text,
-)
+from .text import whole
 
 if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Executor
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -44,10 +24,10 @@ __all__ = ["Client"]
 
 _Default = TypeVar("_Default")
 
-_TIMEOUT, _CONNECT_FAILED, _ALREADY_CONNECTED = -25, -20, -10
+_CONNECT_FAILED, _ALREADY_CONNECTED = -20, -10
 
 
-class Client(EventHandlers, SendingMethods):
+class Client(BusClient):
     """A NET client: connects to a bus server over TCP, sends and receives.
 
     Override the ``on_*`` methods you need, then::
@@ -82,6 +62,10 @@ class Client(EventHandlers, SendingMethods):
         ArgumentError: An argument is out of range.
     """
 
+    _records = LOGGER
+    _passing = frozenset((_CONNECT_FAILED, _ALREADY_CONNECTED))
+    _runtime: Runtime
+
     def __init__(
         self,
         client_id: int,
@@ -97,32 +81,17 @@ class Client(EventHandlers, SendingMethods):
         *,
         encoding: str = "utf-8",
     ) -> None:
-        self._client_id = whole("client_id", client_id, 0, 255)
-        self._client_type = whole("client_type", client_type, 0, 255)
         self._master_ip = master_ip
         self._master_port = master_port
         self._slave_ip = str(slave_ip) if slave_ip else None
         self._slave_port = slave_port if slave_port and slave_port != 0xFFFF else None
-        self._servers = f"{master_ip}:{master_port}"
+        servers = f"{master_ip}:{master_port}"
         if self._slave_ip is not None and self._slave_port is not None:
-            self._servers += f" or {self._slave_ip}:{self._slave_port}"
-        self._user = user
-        self._password = password
-        self._info = info
-        self._executor = event_executor
-        self.encoding = encoding
-        self._lane = Lane(event_executor) if event_executor is not None else None
-        self._changed = threading.Condition()
-        self._activated = False
-        self._connected = False
-        self._failure = 0  # the last code that connecting brought
-        self._refused = False
-        self._released = False
-        self._runtime: Runtime = _runtime.current()
-        if self._executor is not None and self._runtime.loop is not None:
-            raise ArgumentError(-1, "with loop= handlers run in the loop: no event_executor then")
-        self._pump = self._runtime.pump
-        self._send = self._runtime.backend.sender(self._client_id)
+            servers += f" or {self._slave_ip}:{self._slave_port}"
+        super().__init__(
+            client_id, client_type, servers, user, password, info, event_executor, encoding
+        )
+        self._use(_runtime.current())
         self._runtime.add(self)
 
     # ---- the process's library -----------------------------------------------------------
@@ -177,7 +146,7 @@ class Client(EventHandlers, SendingMethods):
         )
 
     @classmethod
-    def finalize(cls, linger: float = _runtime.LINGER) -> None:
+    def finalize(cls, linger: float = LINGER) -> None:
         """Release all clients and the library; `initialize` is possible again afterwards.
 
         Does nothing if nothing is initialised. Also happens at exit. The vendor's library
@@ -213,16 +182,6 @@ class Client(EventHandlers, SendingMethods):
         return self._runtime.unit_id
 
     @property
-    def client_id(self) -> int:
-        """Local client id."""
-        return self._client_id
-
-    @property
-    def client_type(self) -> int:
-        """Local client type."""
-        return self._client_type
-
-    @property
     def master_ip(self) -> str:
         """Address of the server, as it was given."""
         return self._master_ip
@@ -242,38 +201,10 @@ class Client(EventHandlers, SendingMethods):
         """Port of the second server, or None."""
         return self._slave_port
 
-    @property
-    def user(self) -> str | None:
-        """User name."""
-        return self._user
-
-    @property
-    def password(self) -> str | int | None:
-        """Password."""
-        return self._password
-
-    @property
-    def info(self) -> str | None:
-        """Free text about this client."""
-        return self._info
-
-    @property
-    def event_executor(self) -> Executor | None:
-        """What runs the handlers; None for this package's own thread or loop."""
-        return self._executor
-
-    @property
-    def connected(self) -> bool:
-        """Whether the server has accepted this client and the connection stands."""
-        return self._connected
-
     def __repr__(self) -> str:
-        state = (
-            "connected" if self._connected else "released" if self._released else "not connected"
-        )
         return (
             f"<{type(self).__name__} {self._client_id} (type {self._client_type}) of unit "
-            f"{self.unit_id} at {self._servers}: {state}>"
+            f"{self.unit_id} at {self._servers}: {self._state()}>"
         )
 
     # ---- life ----------------------------------------------------------------------------
@@ -296,58 +227,17 @@ class Client(EventHandlers, SendingMethods):
         slave = None
         if self._slave_ip is not None and self._slave_port is not None:
             slave = _runtime.resolve(self._slave_ip, self._slave_port)
-        user = wire_text("user", self._user or "", MAX_USER)
-        password = self._password if self._password is not None else ""
-        secret = wire_text("password", str(password), MAX_PASSWORD)
-        info = wire_text("info", self._info or "")[:MAX_INFO]
+        credentials = self._credentials()
         backend = self._runtime.backend
         with self._changed:
             if self._activated and not self._refused:
                 raise AlreadyConnectedError(-10, f"client {self._client_id} is active already")
             if self._activated and backend.forgets:
                 backend.disconnect(self._client_id)
-            code = backend.connect(
-                self._client_id, self._client_type, master, slave, user, secret, info
-            )
+            code = backend.connect(self._client_id, self._client_type, master, slave, *credentials)
             if code < 0:
                 raise self._error(code, f"activate() towards {self._servers}")
             self._activated, self._refused, self._failure = True, False, 0
-
-    def wait_connected(self, timeout: float | None = None) -> None:
-        """Wait until the client is connected.
-
-        Args:
-            timeout: How long to wait at most; None for ever.
-
-        Raises:
-            SmartBusTimeoutError: Not connected in time; the message has the last failure.
-            SmartBusError: The server refused; the class tells why, as `PasswordError`.
-            NotConnectedError: The client was not activated.
-            ClientNotFoundError: It was released.
-            RuntimeError: Called where the handlers run: nothing could ever come in.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._changed:
-            while not self._connected:
-                self._check_alive()
-                if not self._activated:
-                    raise NotConnectedError(-2, f"client {self._client_id} was not activated")
-                if self._refused:
-                    why = error_for(self._failure).message
-                    raise error_for(
-                        self._failure, f"{self._servers} refused client {self._client_id}: {why}"
-                    )
-                if self._pump.in_handler():
-                    raise RuntimeError("wait_connected() would block the events it waits for")
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    why = f": {error_for(self._failure)}" if self._failure else ""
-                    raise SmartBusTimeoutError(
-                        _TIMEOUT,
-                        f"client {self._client_id} is not connected to {self._servers} "
-                        f"after {timeout} s{why}",
-                    )
-                self._changed.wait(left)
 
     def release(self) -> None:
         """Close the connection and forget this client; its id may be used again.
@@ -363,71 +253,5 @@ class Client(EventHandlers, SendingMethods):
         self._runtime.backend.disconnect(self._client_id)
         self._cut_off()
 
-    def _cut_off(self) -> None:
-        """End this object's part; the runtime does the rest."""
-        self._send = cut_off
-        if self._lane is not None:
-            self._lane.close()
-        with self._changed:
-            self._released, self._connected = True, False
-            self._changed.notify_all()
-
-    def __enter__(self) -> Self:
-        """Activate, if not done yet."""
-        if not self._activated:
-            self.activate()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Release."""
+    def _end(self) -> None:
         self.release()
-
-    # ---- receiving -----------------------------------------------------------------------
-
-    def _receive(self, item: Item) -> None:
-        """Take an event from the pump; never raises."""
-        if isinstance(item, Packets):
-            packets = item.packets
-            if self._lane is None:
-                self._guard(self.on_data_batch, packets)
-            else:
-                size = sum(len(data) for _, data in packets)
-                self._lane.submit(
-                    partial(self._guard, self.on_data_batch, packets), len(packets), size
-                )
-            return
-        self._note(item)
-        if self._lane is None:
-            self._guard(self._handle, item)
-        else:
-            self._lane.submit(partial(self._guard, self._handle, item), 1, len(item.payload))
-
-    def _note(self, event: Event) -> None:
-        """Keep track of the connection, whoever runs the handlers and whenever."""
-        if event.kind == EV_CONNECTED:
-            with self._changed:
-                self._connected = event.code == 0
-                self._failure = event.code
-                self._refused = event.code not in (0, _CONNECT_FAILED, _ALREADY_CONNECTED)
-                self._changed.notify_all()
-            if event.code == 0:
-                LOGGER.info("client %d connected to %s", self._client_id, self._servers)
-            else:
-                LOGGER.log(
-                    logging.ERROR if self._refused else logging.WARNING,
-                    "client %d: connecting to %s failed: %s%s",
-                    self._client_id,
-                    self._servers,
-                    error_for(event.code),
-                    "; not trying again" if self._refused else "; trying again",
-                )
-        elif event.kind == EV_DISCONNECTED:
-            with self._changed:
-                self._connected = False
-                self._changed.notify_all()
-            LOGGER.warning("client %d lost its connection to %s", self._client_id, self._servers)

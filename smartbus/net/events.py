@@ -1,8 +1,9 @@
-"""What happens to a NET client, as methods to override."""
+"""What happens to a client, NET or IPC, as methods to override."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,8 +12,6 @@ from smartbus._c.events import Event, Packet, texts
 from smartbus.encoding import decode_text, decode_wire_text
 from smartbus.head import Head
 from smartbus.utils import LoggerMixin
-
-from .log import LOGGER
 
 #: ``on_flow_error`` gets this code when a flow's result is no JSON array (``OtherError``).
 BAD_RESULT: Final = -99
@@ -31,6 +30,8 @@ class EventHandlers(LoggerMixin):
     encoding: str
 
     _client_id: int
+    #: The logger of this package's own records about the client.
+    _records: logging.Logger
 
     def on_connect(self) -> None:
         """The server has accepted this client; also after every reconnection."""
@@ -44,7 +45,7 @@ class EventHandlers(LoggerMixin):
         """
 
     def on_disconnect(self) -> None:
-        """The connection is lost; reconnecting has begun. Not called after `release`."""
+        """The connection is lost; reconnecting has begun. Not called once it is released."""
 
     def on_data(self, head: Head, data: bytes) -> None:
         """A packet came in.
@@ -119,7 +120,7 @@ class EventHandlers(LoggerMixin):
         try:
             handler(*args)
         except (Exception, SystemExit):  # noqa: BLE001 - foreign code must not stop the pump
-            LOGGER.exception("client %d: a handler raised", self._client_id)
+            self._records.exception("client %d: a handler raised", self._client_id)
 
     def _handle(self, event: Event) -> None:
         """Call the handler of `event`."""
@@ -144,12 +145,19 @@ class EventHandlers(LoggerMixin):
                 try:
                     result = _flow_result(decode_text(text, self.encoding))
                 except ValueError as error:
-                    LOGGER.error(
+                    self._records.error(
                         "client %d: result of flow call %d: %s", self._client_id, event.id, error
                     )
                     self.on_flow_error(*about, BAD_RESULT)
                 else:
                     self.on_flow_resp(*about, result)
+
+
+def global_change(event: Event) -> tuple[int, int, int, int, int, str]:
+    """Return what a global connect event says: unit, client, type, access unit, status, info."""
+    unit, client_id, client_type, access_unit, status = (event.head or bytes(5))[:5]
+    (info,) = texts(event.payload, 1)
+    return unit, client_id, client_type, access_unit, status, decode_wire_text(info)
 
 
 def _flow_result(text: str) -> list[Any]:

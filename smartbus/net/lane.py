@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final
-
-from .log import LOGGER
 
 #: A lane takes no more while this many events or bytes wait in its executor.
 MAX_EVENTS: Final = 65536
@@ -21,8 +20,9 @@ class Lane:
     draining, the inbox fills, the library stops reading, and the sender feels it.
     """
 
-    def __init__(self, executor: Executor) -> None:
-        """Feed `executor`, which stays the caller's to shut down."""
+    def __init__(self, executor: Executor, logger: logging.Logger) -> None:
+        """Feed `executor`, which stays the caller's to shut down; say to `logger` what is lost."""
+        self._logger = logger
         self._executor = executor
         self._changed = threading.Condition()
         self._events = 0
@@ -42,7 +42,7 @@ class Lane:
             future = self._executor.submit(call)
         except RuntimeError as error:  # it was shut down
             self._done(events, size)
-            LOGGER.error("%d event(s) lost: %s", events, error)
+            self._logger.error("%d event(s) lost: %s", events, error)  # noqa: TRY400 - no defect
         else:
             future.add_done_callback(lambda _: self._done(events, size))
 

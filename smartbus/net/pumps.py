@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
-from smartbus._c.backend import NetBackend
+from smartbus._c.backend import Backend
 from smartbus._c.events import Item
 from smartbus.errors import OtherError
-
-from .log import LOGGER
 
 #: An asyncio pump lets other callbacks of its loop run after this many seconds of handlers.
 FAIR_SHARE: Final = 0.005
@@ -50,7 +49,7 @@ class Pump(Protocol):
         ...
 
 
-def _linger(backend: NetBackend, seconds: float) -> None:
+def _linger(backend: Backend, seconds: float) -> None:
     """Let queued packets leave, for at most `seconds`; events that come in are dropped."""
     deadline = time.monotonic() + seconds
     while backend.queued() and (left := deadline - time.monotonic()) > 0:
@@ -66,13 +65,14 @@ class ThreadPump:
     also the thread that reads and writes the sockets: no I/O thread stands between.
     """
 
-    def __init__(self, backend: NetBackend, dispatch: Dispatch) -> None:
+    def __init__(self, backend: Backend, dispatch: Dispatch, logger: logging.Logger) -> None:
         """Prepare; `start` starts the thread."""
         self.flush_due = True  # packets are not held back, so there is never anything to do
         self._backend = backend
         self._dispatch = dispatch
         self._stopping = threading.Event()
         self._linger = 0.0
+        self._logger = logger
         # A daemon: a handler that never returns must not keep the process from ending. The
         # runtime stops it in an atexit hook.
         self._thread = threading.Thread(target=self._run, name="smartbus-net", daemon=True)
@@ -98,7 +98,9 @@ class ThreadPump:
             return
         self._thread.join(linger + STOP_PATIENCE)
         if self._thread.is_alive():
-            LOGGER.warning("a handler still runs after %.0f s; not waiting for it", STOP_PATIENCE)
+            self._logger.warning(
+                "a handler still runs after %.0f s; not waiting for it", STOP_PATIENCE
+            )
 
     def abandon(self) -> None:
         """See `Pump`."""
@@ -127,7 +129,7 @@ class LoopPump:
     """
 
     def __init__(
-        self, backend: NetBackend, dispatch: Dispatch, loop: asyncio.AbstractEventLoop
+        self, backend: Backend, dispatch: Dispatch, loop: asyncio.AbstractEventLoop
     ) -> None:
         """Prepare; `start` registers with `loop`.
 

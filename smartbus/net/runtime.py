@@ -5,21 +5,15 @@ from __future__ import annotations
 import asyncio
 import atexit
 import ipaddress
-import logging
 import os
 import socket
 import threading
-import time
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, cast
 
 from smartbus._c import opening
 from smartbus._c.abi import MAX_UNIT, MIN_UNIT
-from smartbus._c.core_api import EV_GLOBAL, EV_TRACE
-from smartbus._c.events import Item, Packets, texts
-from smartbus._c.flood import FloodGate
-from smartbus.encoding import decode_wire_text
 from smartbus.errors import (
     ArgumentError,
     ClientExistsError,
@@ -29,21 +23,24 @@ from smartbus.errors import (
     error_for,
 )
 
+from .engine import LINGER, Engine
+from .events import global_change
 from .log import LOGGER
-from .pumps import LoopPump, Pump, ThreadPump
 
 if TYPE_CHECKING:
+    from smartbus._c.backend import NetBackend
+    from smartbus._c.events import Event
+
     from .client import Client
 
 #: ``global_connect_callback(unit_id, client_id, client_type, access_unit_id, status_code, info)``.
 GlobalConnectCallback = Callable[[int, int, int, int, int, str], None]
 
-#: How long (seconds) finalizing and releasing wait for queued packets to leave.
-LINGER: Final = 1.0
 
-
-class Runtime:
+class Runtime(Engine):
     """What `Client.initialize` makes and `Client.finalize` ends."""
+
+    backend: NetBackend
 
     def __init__(
         self,
@@ -59,27 +56,13 @@ class Runtime:
         self.unit_id = unit_id
         self.settings = (lib_path, abi, loop, params)
         self.callback = callback
-        self.clients: dict[int, Client] = {}
-        self.backend = opening.open_net(lib_path, abi=abi)
-        self._traces = FloodGate(LOGGER)
-        # What the core calls an error is reported by an event or an exception as well.
-        self._error_level = logging.WARNING if self.backend.kind == "vendor" else logging.INFO
-        code = self.backend.init(unit_id, params)
+        backend = opening.open_net(lib_path, abi=abi)
+        code = backend.init(unit_id, params)
         if code < 0:
-            self.backend.close()
-            raise error_for(code, f"initialising {self.backend.path} as unit {unit_id} failed")
-        self.pump: Pump
-        try:
-            if loop is None:
-                self.pump = ThreadPump(self.backend, self.dispatch)
-            else:
-                self.pump = LoopPump(self.backend, self.dispatch, loop)
-            self.backend.trace(2 if LOGGER.isEnabledFor(logging.DEBUG) else 1)
-            self.pump.start()
-        except BaseException:
-            self.backend.close()
-            raise
-        self.loop = loop
+            backend.close()
+            raise error_for(code, f"initialising {backend.path} as unit {unit_id} failed")
+        super().__init__(backend, loop, LOGGER)
+        self.clients = cast("dict[int, Client]", self._members)  # `add` is the only way in
 
     def add(self, client: Client) -> None:
         """Register `client` under its id.
@@ -87,53 +70,18 @@ class Runtime:
         Raises:
             ClientExistsError: There is one with that id.
         """
-        if self.clients.setdefault(client.client_id, client) is not client:
+        if self._members.setdefault(client.client_id, client) is not client:
             raise ClientExistsError(
                 -22, f"client id {client.client_id} is used by another client of this process"
             )
 
-    def linger(self) -> None:
-        """Give queued packets a moment to leave, if it is another thread that moves them."""
-        self.backend.flush()
-        deadline = time.monotonic() + LINGER
-        while self.backend.queued() and time.monotonic() < deadline and not self.pump.in_handler():
-            time.sleep(0.005)
-
-    def dispatch(self, item: Item) -> None:
-        """Hand one event to whom it concerns; never raises."""
-        if isinstance(item, Packets) or item.kind not in (EV_GLOBAL, EV_TRACE):
-            client = self.clients.get(item.client)
-            if client is not None:  # else it was released meanwhile
-                client._receive(item)  # noqa: SLF001 - the other half of this class
-        elif item.kind == EV_TRACE:
-            if item.payload:
-                level = self._error_level if item.code else logging.DEBUG
-                self._traces.log(level, "library: %s", decode_wire_text(item.payload))
-        elif self.callback is not None and item.head is not None:
-            unit, client_id, client_type, access_unit, status = item.head[:5]
-            (info,) = texts(item.payload, 1)
-            try:
-                self.callback(
-                    unit, client_id, client_type, access_unit, status, decode_wire_text(info)
-                )
-            except Exception:  # noqa: BLE001 - foreign code must not stop the pump
-                LOGGER.exception("global_connect_callback raised")
-
-    def close(self, linger: float) -> None:
-        """End the pump, close what can be closed and cut every client off."""
-        self.pump.stop(linger)
-        for client in tuple(self.clients.values()):
-            client._cut_off()  # noqa: SLF001
-        self.clients.clear()
-        self.backend.close()
-
-    def abandon(self) -> None:
-        """Forget everything: a fork has left this process without its threads."""
-        self.pump.abandon()
-        self.backend.abandon()
-        for client in tuple(self.clients.values()):
-            client._cut_off()  # noqa: SLF001
-        self.clients.clear()
+    def _global_change(self, event: Event) -> None:
+        if self.callback is None:
+            return
+        try:
+            self.callback(*global_change(event))
+        except Exception:  # noqa: BLE001 - foreign code must not stop the pump
+            LOGGER.exception("global_connect_callback raised")
 
 
 # ---- the one of this process --------------------------------------------------------------

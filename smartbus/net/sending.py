@@ -1,9 +1,9 @@
-"""What a NET client can say to the bus."""
+"""What a client, NET or IPC, can say to the bus."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from smartbus._c.abi import MAX_DATA, MAX_TITLE
 from smartbus.encoding import dumps_ascii
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from smartbus._c.backend import Sender
 
+    from .engine import Engine
     from .pumps import Pump
-    from .runtime import Runtime
 
 # What a code most likely means where it comes back, beside its general text.
-_HINTS = {
+HINTS: Final[Mapping[int, str]] = {
     -1: "an argument is empty or out of range",
     -7: "too much is queued; the server does not read fast enough",
     -9: "the client was not activated",
@@ -39,10 +39,12 @@ class SendingMethods:
 
     encoding: str
 
+    #: What codes most likely mean.
+    _hints: ClassVar[Mapping[int, str]] = HINTS
     _client_id: int
     _servers: str  # which ones it talks to, for messages
     _released: bool
-    _runtime: Runtime
+    _runtime: Engine
     _pump: Pump
     _send: Sender  # the library's function; `cut_off` once the client is released
 
@@ -264,7 +266,7 @@ class SendingMethods:
         elif code == -2:
             hint = f"not connected to {self._servers}"
         else:
-            hint = _HINTS.get(code) or error_for(code).message
+            hint = self._hints.get(code) or error_for(code).message
         return error_for(code, f"client {self._client_id}: {what}: {hint}")
 
     @staticmethod

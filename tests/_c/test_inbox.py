@@ -15,7 +15,7 @@ from smartbus._c import abi, core_api, lookup
 from smartbus._c.events import Event, Packets, texts
 from smartbus._c.inbox import MAX_RUN, Inbox, decode, decode_big
 from smartbus._c.thunks import ThunkInbox
-from smartbus._c.vendor_net import EventSource
+from smartbus._c.vendor_base import EventSource
 
 HEAD = bytes(range(1, 21))
 MIB = 1 << 20

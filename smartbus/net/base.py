@@ -1,0 +1,240 @@
+"""A client's state and what keeps it up to date; NET and IPC clients add how they connect."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from smartbus._c.core_api import EV_CONNECTED, EV_DISCONNECTED
+from smartbus._c.events import Event, Item, Packets
+from smartbus.errors import ArgumentError, NotConnectedError, SmartBusTimeoutError, error_for
+
+from .events import EventHandlers
+from .lane import Lane
+from .sending import SendingMethods, cut_off
+from .text import MAX_INFO, MAX_PASSWORD, MAX_USER, whole, wire_text
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from .engine import Engine
+
+_TIMEOUT = -25
+
+
+class BusClient(EventHandlers, SendingMethods):
+    """What NET and IPC clients have in common."""
+
+    #: Failures to connect after which the library goes on trying; any other is a refusal.
+    _passing: ClassVar[frozenset[int]]
+
+    def __init__(
+        self,
+        client_id: int,
+        client_type: int,
+        servers: str,
+        user: str | None,
+        password: str | int | None,
+        info: str | None,
+        event_executor: Executor | None,
+        encoding: str,
+    ) -> None:
+        self._client_id = whole("client_id", client_id, 0, 255)
+        self._client_type = whole("client_type", client_type, 0, 255)
+        self._servers = servers
+        self._user = user
+        self._password = password
+        self._info = info
+        self._executor = event_executor
+        self.encoding = encoding
+        self._lane = Lane(event_executor, self._records) if event_executor is not None else None
+        self._changed = threading.Condition()
+        self._activated = False
+        self._connected = False
+        self._failure = 0  # the last code that connecting brought
+        self._refused = False
+        self._released = False
+
+    def _use(self, engine: Engine) -> None:
+        """Send and receive through `engine`."""
+        if self._executor is not None and engine.loop is not None:
+            raise ArgumentError(-1, "with loop= handlers run in the loop: no event_executor then")
+        self._runtime = engine
+        self._pump = engine.pump
+        self._send = engine.backend.sender(self._client_id)
+
+    # ---- what it is ----------------------------------------------------------------------
+
+    @property
+    def client_id(self) -> int:
+        """Local client id."""
+        return self._client_id
+
+    @property
+    def client_type(self) -> int:
+        """Local client type."""
+        return self._client_type
+
+    @property
+    def user(self) -> str | None:
+        """User name."""
+        return self._user
+
+    @property
+    def password(self) -> str | int | None:
+        """Password."""
+        return self._password
+
+    @property
+    def info(self) -> str | None:
+        """Free text about this client."""
+        return self._info
+
+    @property
+    def event_executor(self) -> Executor | None:
+        """What runs the handlers; None for this package's own thread or loop."""
+        return self._executor
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server has accepted this client and the connection stands."""
+        return self._connected
+
+    def _credentials(self) -> tuple[bytes, bytes, bytes]:
+        """Return user, password and info as the libraries take them.
+
+        Raises:
+            ArgumentError: One is bad.
+        """
+        user = wire_text("user", self._user or "", MAX_USER)
+        password = self._password if self._password is not None else ""
+        secret = wire_text("password", str(password), MAX_PASSWORD)
+        return user, secret, wire_text("info", self._info or "")[:MAX_INFO]
+
+    def _state(self) -> str:
+        if self._connected:
+            return "connected"
+        return "released" if self._released else "not connected"
+
+    # ---- life ----------------------------------------------------------------------------
+
+    def activate(self) -> None:
+        """Start to connect."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Close the connection and give everything back; may be called again."""
+        raise NotImplementedError
+
+    def wait_connected(self, timeout: float | None = None) -> None:
+        """Wait until the client is connected.
+
+        Args:
+            timeout: How long to wait at most; None for ever.
+
+        Raises:
+            SmartBusTimeoutError: Not connected in time; the message has the last failure.
+            SmartBusError: The server refused; the class tells why, as `PasswordError`.
+            NotConnectedError: The client was not activated.
+            ClientNotFoundError: It was released.
+            RuntimeError: Called where the handlers run: nothing could ever come in.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not self._connected:
+                self._check_alive()
+                if not self._activated:
+                    raise NotConnectedError(-2, f"client {self._client_id} was not activated")
+                if self._refused:
+                    why = error_for(self._failure).message
+                    raise error_for(
+                        self._failure, f"{self._servers} refused client {self._client_id}: {why}"
+                    )
+                if self._pump.in_handler():
+                    raise RuntimeError("wait_connected() would block the events it waits for")
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    why = f": {error_for(self._failure)}" if self._failure else ""
+                    raise SmartBusTimeoutError(
+                        _TIMEOUT,
+                        f"client {self._client_id} is not connected to {self._servers} "
+                        f"after {timeout} s{why}",
+                    )
+                self._changed.wait(left)
+
+    def _cut_off(self) -> None:
+        """End this object's part; the engine does the rest."""
+        self._send = cut_off
+        if self._lane is not None:
+            self._lane.close()
+        with self._changed:
+            self._released, self._connected = True, False
+            self._changed.notify_all()
+
+    def __enter__(self) -> Self:
+        """Activate, if not done yet."""
+        if not self._activated:
+            self.activate()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection and forget this client."""
+        self._end()
+
+    # ---- receiving -----------------------------------------------------------------------
+
+    def _receive(self, item: Item) -> None:
+        """Take an event from the pump; never raises."""
+        if isinstance(item, Packets):
+            packets = item.packets
+            if self._lane is None:
+                self._guard(self.on_data_batch, packets)
+            else:
+                size = sum(len(data) for _, data in packets)
+                self._lane.submit(
+                    partial(self._guard, self.on_data_batch, packets), len(packets), size
+                )
+            return
+        self._note(item)
+        if self._lane is None:
+            self._guard(self._handle, item)
+        else:
+            self._lane.submit(partial(self._guard, self._handle, item), 1, len(item.payload))
+
+    def _note(self, event: Event) -> None:
+        """Keep track of the connection, whoever runs the handlers and whenever."""
+        if event.kind == EV_CONNECTED:
+            with self._changed:
+                self._connected = event.code == 0
+                self._failure = event.code
+                self._refused = event.code != 0 and event.code not in self._passing
+                self._changed.notify_all()
+            if event.code == 0:
+                self._records.info("client %d connected to %s", self._client_id, self._servers)
+            else:
+                self._records.log(
+                    logging.ERROR if self._refused else logging.WARNING,
+                    "client %d: connecting to %s failed: %s%s",
+                    self._client_id,
+                    self._servers,
+                    error_for(event.code),
+                    "; not trying again" if self._refused else "; trying again",
+                )
+        elif event.kind == EV_DISCONNECTED:
+            with self._changed:
+                self._connected = False
+                self._changed.notify_all()
+            self._records.warning(
+                "client %d lost its connection to %s", self._client_id, self._servers
+            )

@@ -1,0 +1,91 @@
+"""A library in use: its back end, its pump, its clients. What NET and IPC have in common."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from smartbus._c.core_api import EV_GLOBAL, EV_TRACE
+from smartbus._c.events import Event, Item, Packets
+from smartbus._c.flood import FloodGate
+from smartbus.encoding import decode_wire_text
+
+from .pumps import LoopPump, Pump, ThreadPump
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from smartbus._c.backend import Backend
+
+    from .base import BusClient
+
+#: How long (seconds) finalizing and releasing wait for queued packets to leave.
+LINGER: Final = 1.0
+
+
+class Engine:
+    """Pumps the events of a back end to the clients that they are for."""
+
+    def __init__(
+        self, backend: Backend, loop: asyncio.AbstractEventLoop | None, logger: logging.Logger
+    ) -> None:
+        """Start to pump; `backend`, which is initialised, is closed if that fails."""
+        self.backend = backend
+        self.loop = loop
+        self._logger = logger
+        self._traces = FloodGate(logger)
+        # What the core calls an error is reported by an event or an exception as well.
+        self._error_level = logging.WARNING if backend.kind == "vendor" else logging.INFO
+        self._members: dict[int, BusClient] = {}
+        self.pump: Pump
+        try:
+            if loop is None:
+                self.pump = ThreadPump(backend, self.dispatch, logger)
+            else:
+                self.pump = LoopPump(backend, self.dispatch, loop)
+            backend.trace(2 if logger.isEnabledFor(logging.DEBUG) else 1)
+            self.pump.start()
+        except BaseException:
+            backend.close()
+            raise
+
+    def linger(self) -> None:
+        """Give queued packets a moment to leave, if it is another thread that moves them."""
+        self.backend.flush()
+        deadline = time.monotonic() + LINGER
+        while self.backend.queued() and time.monotonic() < deadline and not self.pump.in_handler():
+            time.sleep(0.005)
+
+    def dispatch(self, item: Item) -> None:
+        """Hand one event to whom it concerns; never raises."""
+        if isinstance(item, Packets) or item.kind not in (EV_GLOBAL, EV_TRACE):
+            client = self._members.get(item.client)
+            if client is not None:  # else it was released meanwhile
+                client._receive(item)  # noqa: SLF001 - the other half of this class
+        elif item.kind == EV_GLOBAL:
+            self._global_change(item)
+        elif item.payload:
+            level = self._error_level if item.code else logging.DEBUG
+            self._traces.log(level, "library: %s", decode_wire_text(item.payload))
+
+    def _global_change(self, event: Event) -> None:
+        """Take a global connect event, which is about another client on the bus."""
+        raise NotImplementedError
+
+    def close(self, linger: float) -> None:
+        """End the pump, close what can be closed and cut every client off."""
+        self.pump.stop(linger)
+        self._forget_members()
+        self.backend.close()
+
+    def abandon(self) -> None:
+        """Forget everything: a fork has left this process without its threads."""
+        self.pump.abandon()
+        self.backend.abandon()
+        self._forget_members()
+
+    def _forget_members(self) -> None:
+        for client in tuple(self._members.values()):
+            client._cut_off()  # noqa: SLF001 - the other half of this class
+        self._members.clear()
