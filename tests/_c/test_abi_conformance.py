@@ -239,12 +239,23 @@ def test_hot_functions_are_called_as_declared() -> None:
     ]
 
 
-def test_vendor_functions_are_all_declared_and_right() -> None:
-    wanted = prototypes(ABI_TEXT)
-    assert {abi.NET_PREFIX + name for name in abi.NET_FUNCTIONS} == set(wanted)
-    assert len(wanted) == 13
-    for name, signature in abi.NET_FUNCTIONS.items():
-        returned, arguments = wanted[abi.NET_PREFIX + name]
+@pytest.mark.parametrize(
+    ("prefix", "functions", "count"),
+    [
+        (abi.NET_PREFIX, abi.NET_FUNCTIONS, 13),
+        (abi.IPC_PREFIX, abi.IPC_FUNCTIONS, 12),
+    ],
+)
+def test_vendor_functions_are_all_declared_and_right(
+    prefix: str, functions: dict[str, abi.Signature], count: int
+) -> None:
+    wanted = {
+        name: types for name, types in prototypes(ABI_TEXT).items() if name.startswith(prefix)
+    }
+    assert {prefix + name for name in functions} == set(wanted)
+    assert len(wanted) == count
+    for name, signature in functions.items():
+        returned, arguments = wanted[prefix + name]
         assert our_type(signature.restype) == returned, name
         assert [our_type(declared) for declared in signature.argtypes] == arguments, name
 

@@ -1,0 +1,55 @@
+"""The IPC client library of this process, with its one client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from smartbus._c import opening
+from smartbus.errors import error_for
+from smartbus.net.engine import Engine
+
+from .log import LOGGER
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from smartbus._c.backend import IpcBackend
+    from smartbus._c.events import Event
+
+    from .client import Client
+
+
+class IpcEngine(Engine):
+    """An IPC library in use."""
+
+    backend: IpcBackend
+
+    def __init__(
+        self,
+        client: Client,
+        lib_path: str,
+        *,
+        abi: bool,
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        """Load the library, initialise it for `client` and start to pump.
+
+        Raises:
+            LibraryNotFoundError: No library is usable.
+            SmartBusError: The library refused, for instance the client type.
+        """
+        backend = opening.open_ipc(lib_path, abi=abi)
+        code = backend.init(client.client_id, client.client_type)
+        if code < 0:
+            backend.close()
+            raise error_for(
+                code,
+                f"initialising {backend.path} for client {client.client_id} of type "
+                f"{client.client_type} failed",
+            )
+        super().__init__(backend, loop, LOGGER)
+        self._members[client.client_id] = client
+
+    def _global_change(self, event: Event) -> None:
+        for client in tuple(self._members.values()):
+            client._receive(event)  # noqa: SLF001 - the other half of that class
