@@ -203,6 +203,11 @@ static void expect_data(const char *name) {
   CHECK_INT(call.has_data, v->datalen > 0);
 }
 
+static void expect_text(const char *text) {
+  struct call call = next_call(DATA);
+  CHECK_TEXT(call.text, text);
+}
+
 static void expect_global(const char *name, const char *info) {
   struct call call = next_call(GLOBAL);
   CHECK_BYTES(call.bytes, 5, vector(name)->bytes + 40, 5);
@@ -233,7 +238,7 @@ static void events(void) {
   raw_put_vector(&raw, "ipc_global_disconnect");
   expect_global("ipc_global_disconnect", "newcomer");
   raw_put(&raw, 1, 7, me, me, "mine", 4);
-  CHECK_TEXT(next_call(DATA).text, "mine");
+  expect_text("mine");
   uint8_t event[281];
   memcpy(event, vector("ipc_global_connect")->bytes + 20, sizeof event);
   event[21] = ME;
@@ -252,7 +257,7 @@ static void events(void) {
 
   /* Nobody looks at the destination. */
   raw_put(&raw, 2, 33, server, (struct raw_addr){9, 200, 77}, "other", 5);
-  CHECK_TEXT(next_call(DATA).text, "other");
+  expect_text("other");
   raw_close(&raw);
   CHECK_INT(next_call(DISCONNECT).client, ME);
   SmartBusIpcCli_Release();
@@ -273,7 +278,7 @@ static void registering(void) {
   CHECK_INT(create(), SB_EISCONN);
   raw_put(&raw, 1, 7, (struct raw_addr){UNIT, 30, 4}, me, "early", 5); /* heard, not answered */
   raw_put_vector(&raw, "ipc_global_connect");
-  CHECK_TEXT(next_call(DATA).text, "early");
+  expect_text("early");
   expect_global("ipc_global_connect", "newcomer");
   raw_close(&raw);
   take(&raw, listener); /* lost without having been registered: no callback */
