@@ -117,9 +117,9 @@ def _serve(bus: Bus, verbose: int) -> int:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         with bus:
-            also = f" and {bus.ipc_path}" if bus.ipc_path is not None else ""
+            also = f" IPC on {bus.ipc_path};" if bus.ipc_path is not None else ""
             print(  # noqa: T201
-                f"SmartBus server, unit {bus.unit_id}, on {bus.address}{also}; Ctrl-C stops it.",
+                f"SmartBus server, unit {bus.unit_id}, on {bus.address};{also} Ctrl-C stops it.",
                 flush=True,
             )
             signal.sigwait(signals)

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,6 +83,22 @@ def test_verbose_shows_bad_input_and_life() -> None:
         assert "stopped" in errors
 
 
+def test_listens_on_a_local_socket_too(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with running("--ipc", str(path), "--ipc-mode", "600") as (process, line, port):
+        assert line == (
+            f"SmartBus server, unit 0, on 127.0.0.1:{port}; IPC on {path}; Ctrl-C stops it.\n"
+        )
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(DEADLINE)
+            connection.connect(str(path))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(DEADLINE) == 0
+            assert connection.recv(1) == b""
+    assert not path.exists()
+
+
 def test_add_user(tmp_path: Path) -> None:
     path = tmp_path / "users"
     done = run("bus", "--users", str(path), "--add-user", "anna", text="geheim\n")
@@ -104,6 +121,9 @@ def test_add_user(tmp_path: Path) -> None:
         (["--users", "/dev/null", "--add-user", "a:b"], 1, "user name 'a:b'"),
         (["--listen", "192.0.2.1:8089"], 1, "cannot listen on 192.0.2.1:8089"),
         (["--unit", "x"], 2, "invalid int value"),
+        (["--ipc-mode", "rw"], 2, "'rw' is no octal number"),
+        (["--ipc-mode", "7777"], 1, "ipc_mode is 0o7777"),
+        (["--listen", "127.0.0.1:0", "--ipc", "/no/such/place"], 1, "cannot listen on /no/such"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: list[str], code: int, message: str) -> None:
