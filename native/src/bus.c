@@ -160,7 +160,8 @@ static void on_accept(struct sbi_watch *watch, unsigned events) {
       rest(bus, true);
       return;
     }
-    struct sockaddr_in from = {.sin_family = AF_UNIX}; /* a local peer has no name to be filled in */
+    struct sockaddr_in from = {.sin_family =
+                                   AF_UNIX}; /* a local peer has no name to be filled in */
     socklen_t size = sizeof from;
     int fd = accept(watch->fd, (struct sockaddr *)&from, &size);
     if (fd < 0) {

@@ -410,9 +410,8 @@ int sb_net_connect_local(sb_net *net, int client, int type, const char *path, co
     return SB_EARGUMENT;
   pthread_mutex_lock(&net->lock);
   net->loop.now = sbi_now_ms();
-  int result = net->client_count > 0
-                   ? SB_EISCONN
-                   : connect_locked(net, client, type, &endpoint, NULL, &own);
+  int result =
+      net->client_count > 0 ? SB_EISCONN : connect_locked(net, client, type, &endpoint, NULL, &own);
   pthread_mutex_unlock(&net->lock);
   return result;
 }

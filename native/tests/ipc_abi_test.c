@@ -446,8 +446,8 @@ static void sending(void) {
   }
   CHECK_INT(SmartBusIpcCli_SendPing(UNIT, 30, 4, "pingdata", 8), 0);
   expect_vector(&raw, "ipc_ping", 0, 0);
-  int flow = SmartBusIpcCli_RemoteInvokeFlow(UNIT, 0, "Project.Main", "flow_One", 0, 30000,
-                                             "[\"a\",1]");
+  int flow =
+      SmartBusIpcCli_RemoteInvokeFlow(UNIT, 0, "Project.Main", "flow_One", 0, 30000, "[\"a\",1]");
   CHECK(flow > 0);
   expect_vector(&raw, "ipc_flow_call", 70, flow);
   CHECK_INT(call_flow(1, 30000), flow + 1);
@@ -656,8 +656,7 @@ static void silence(void) {
   });
   raw_put_vector(&raw, "ipc_register_ack_ok");
   UNTIL(sb_net_connected(net, ME), sb_net_step(net, 10));
-  for (int64_t end = check_ms() + 16500; check_ms() < end; raw_read(&raw, 100))
-    sb_net_step(net, 0);
+  for (int64_t end = check_ms() + 16500; check_ms() < end; raw_read(&raw, 100)) sb_net_step(net, 0);
   CHECK(!raw_next(&raw, &frame) && !raw.ended);
   CHECK(sb_net_connected(net, ME));
   raw_put_vector(&raw, "ipc_ping_in");
