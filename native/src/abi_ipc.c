@@ -68,15 +68,14 @@ void SmartBusIpcCli_SetTraceStr(smartbus_trace_str info, smartbus_trace_str erro
   sbi_facade_trace_str(&ipc_facade, info, error);
 }
 
-int SmartBusIpcCli_CreateConnect(const char *username, const char *password,
-                                 const char *add_info) {
+int SmartBusIpcCli_CreateConnect(const char *username, const char *password, const char *add_info) {
   const char *path = getenv("SMARTBUS_IPC_SOCKET");
   if (path == NULL || *path == 0) path = default_path;
   sb_net *net = sbi_facade_enter(&ipc_facade);
   if (net == NULL) return sbi_facade_leave(&ipc_facade, SB_EARGUMENT);
   if (sb_net_refused(net, own.id)) sb_net_disconnect(net, own.id);
-  return sbi_facade_leave(&ipc_facade, sb_net_connect_local(net, own.id, own.type, path, username,
-                                                            password, add_info));
+  return sbi_facade_leave(
+      &ipc_facade, sb_net_connect_local(net, own.id, own.type, path, username, password, add_info));
 }
 
 int SmartBusIpcCli_SendData(unsigned char cmd, unsigned char cmdtype, int dst_unitid,
@@ -90,8 +89,8 @@ int SmartBusIpcCli_SendData(unsigned char cmd, unsigned char cmdtype, int dst_un
 int SmartBusIpcCli_SendPing(int dst_unitid, int dst_clientid, int dst_clienttype, const void *data,
                             int size) {
   sb_net *net = sbi_facade_enter(&ipc_facade);
-  return sbi_facade_leave(&ipc_facade, sb_net_ping(net, own.id, dst_unitid, dst_clientid,
-                                                   dst_clienttype, data, size));
+  return sbi_facade_leave(
+      &ipc_facade, sb_net_ping(net, own.id, dst_unitid, dst_clientid, dst_clienttype, data, size));
 }
 
 /* A text that is too long is refused even before Init (IPC.md 7.2). */

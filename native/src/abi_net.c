@@ -57,33 +57,38 @@ int SmartBusNetCli_CreateConnect(unsigned char local_clientid, int local_clientt
                                  const char *add_info) {
   sb_net *net = sbi_facade_enter(&net_facade);
   if (net == NULL) return sbi_facade_leave(&net_facade, SB_ENOINIT);
-  return sbi_facade_leave(&net_facade, sb_net_connect(net, local_clientid, local_clienttype, masterip, masterport, slaverip,
-                              slaverport, author_username, author_pwd, add_info));
+  return sbi_facade_leave(
+      &net_facade, sb_net_connect(net, local_clientid, local_clienttype, masterip, masterport,
+                                  slaverip, slaverport, author_username, author_pwd, add_info));
 }
 
 int SmartBusNetCli_SendData(unsigned char local_clientid, unsigned char cmd, unsigned char cmdtype,
                             int dst_unitid, int dst_clientid, int dst_clienttype, const void *data,
                             int size) {
-  return sbi_facade_leave(&net_facade, sb_net_send(sbi_facade_enter(&net_facade), local_clientid, cmd, cmdtype, dst_unitid, dst_clientid,
-                           dst_clienttype, data, size));
+  return sbi_facade_leave(&net_facade,
+                          sb_net_send(sbi_facade_enter(&net_facade), local_clientid, cmd, cmdtype,
+                                      dst_unitid, dst_clientid, dst_clienttype, data, size));
 }
 
 int SmartBusNetCli_SendPing(unsigned char local_clientid, int dst_unitid, int dst_clientid,
                             int dst_clienttype, const void *data, int size) {
-  return sbi_facade_leave(&net_facade, 
-      sb_net_ping(sbi_facade_enter(&net_facade), local_clientid, dst_unitid, dst_clientid, dst_clienttype, data, size));
+  return sbi_facade_leave(&net_facade,
+                          sb_net_ping(sbi_facade_enter(&net_facade), local_clientid, dst_unitid,
+                                      dst_clientid, dst_clienttype, data, size));
 }
 
 int SmartBusNetCli_RemoteInvokeFlow(unsigned char local_clientid, int server_unitid, int ipscindex,
                                     const char *projectid, const char *flowid, int mode,
                                     int timeout, const char *in_valuelist) {
-  return sbi_facade_leave(&net_facade, sb_net_call_flow(sbi_facade_enter(&net_facade), local_clientid, server_unitid, ipscindex, projectid,
-                                flowid, mode, timeout, in_valuelist));
+  return sbi_facade_leave(
+      &net_facade, sb_net_call_flow(sbi_facade_enter(&net_facade), local_clientid, server_unitid,
+                                    ipscindex, projectid, flowid, mode, timeout, in_valuelist));
 }
 
 int SmartBusNetCli_SendNotify(unsigned char local_clientid, int server_unitid, int processindex,
                               const char *projectid, const char *title, int mode, int expires,
                               const char *param) {
-  return sbi_facade_leave(&net_facade, sb_net_notify(sbi_facade_enter(&net_facade), local_clientid, server_unitid, processindex, projectid, title,
-                             mode, expires, param));
+  return sbi_facade_leave(
+      &net_facade, sb_net_notify(sbi_facade_enter(&net_facade), local_clientid, server_unitid,
+                                 processindex, projectid, title, mode, expires, param));
 }

@@ -40,7 +40,8 @@ struct sbi_peer {
   struct sbi_registration reg;
   struct sbi_member *member;
   long local_pid; /* 0 unknown */
-  bool local; /* over a local socket: unit given by the bus, no heartbeats, may be silent for ever */
+  bool
+      local; /* over a local socket: unit given by the bus, no heartbeats, may be silent for ever */
   char address[40]; /* of the other end: "ip:port" or "local pid N" */
   bool forged_seen;
   bool dirty;

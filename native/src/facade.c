@@ -41,7 +41,8 @@ static void call_trace(struct sbi_hooks *hooks, int error, const char *bytes, si
     put(text);
 }
 
-static void call_flow_hook(struct sbi_hooks *hooks, const sb_event *event, SMARTBUS_PACKET_HEAD *head, const char *text) {
+static void call_flow_hook(struct sbi_hooks *hooks, const sb_event *event,
+                           SMARTBUS_PACKET_HEAD *head, const char *text) {
   void *arg = atomic_load(&hooks->arg);
   const char *second = text + strlen(text) + 1;
   smartbus_invokeflow_ack_cb ack = atomic_load(&hooks->flow_ack);
@@ -125,8 +126,7 @@ static void apply_hooks(struct sbi_facade *facade) {
                 atomic_load(&hooks->trace_str_error) != NULL;
   sb_net_trace(facade->life->net, traced ? 2 : 0);
   sb_net_listen(facade->life->net, atomic_load(&hooks->flow_ack) != NULL,
-                atomic_load(&hooks->flow_ret) != NULL,
-                atomic_load(&hooks->global_connect) != NULL);
+                atomic_load(&hooks->flow_ret) != NULL, atomic_load(&hooks->global_connect) != NULL);
 }
 
 int sbi_facade_begin(struct sbi_facade *facade, sb_net *net) {
@@ -172,10 +172,9 @@ void sbi_facade_end(struct sbi_facade *facade) {
   } while (0)
 
 void sbi_facade_set(struct sbi_facade *facade, smartbus_cli_connection_cb connection,
-                                  smartbus_cli_recvdata_cb recvdata,
-                                  smartbus_cli_disconnect_cb disconnect,
-                                  smartbus_invokeflow_ret_cb flow_ret,
-                                  smartbus_global_connect_cb global_connect, void *arg) {
+                    smartbus_cli_recvdata_cb recvdata, smartbus_cli_disconnect_cb disconnect,
+                    smartbus_invokeflow_ret_cb flow_ret, smartbus_global_connect_cb global_connect,
+                    void *arg) {
   pthread_rwlock_wrlock(&facade->lock);
   atomic_store(&facade->hooks.arg, arg);
   SET_ONCE(facade->hooks.connection, connection);
@@ -234,7 +233,8 @@ void sbi_facade_trace(struct sbi_facade *facade, smartbus_trace info, smartbus_t
   pthread_rwlock_unlock(&facade->lock);
 }
 
-void sbi_facade_trace_str(struct sbi_facade *facade, smartbus_trace_str info, smartbus_trace_str error) {
+void sbi_facade_trace_str(struct sbi_facade *facade, smartbus_trace_str info,
+                          smartbus_trace_str error) {
   pthread_rwlock_wrlock(&facade->lock);
   atomic_store(&facade->hooks.trace_str, info);
   atomic_store(&facade->hooks.trace_str_error, error);

@@ -50,8 +50,8 @@ void sbi_facade_end(struct sbi_facade *facade);
 
 void sbi_facade_set(struct sbi_facade *facade, smartbus_cli_connection_cb connection,
                     smartbus_cli_recvdata_cb recvdata, smartbus_cli_disconnect_cb disconnect,
-                    smartbus_invokeflow_ret_cb flow_ret,
-                    smartbus_global_connect_cb global_connect, void *arg);
+                    smartbus_invokeflow_ret_cb flow_ret, smartbus_global_connect_cb global_connect,
+                    void *arg);
 void sbi_facade_set_named(struct sbi_facade *facade, const char *name, void *fn);
 void sbi_facade_trace(struct sbi_facade *facade, smartbus_trace info, smartbus_trace error);
 void sbi_facade_trace_str(struct sbi_facade *facade, smartbus_trace_str info,
