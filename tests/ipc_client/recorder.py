@@ -10,48 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from smartbus.head import Head
 from smartbus.ipc import Client
-from tests.net.recorder import DEADLINE, Record
+from tests.net.recorder import DEADLINE, Recording
 
 ROOT = Path(__file__).parents[2]
 
 
-class Recorder(Client):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.record = Record()
-        super().__init__(*args, **kwargs)
-
-    def on_connect(self) -> None:
-        self.record.add("connect")
-
-    def on_connect_fail(self, error_code: int) -> None:
-        self.record.add("connect_fail", error_code)
-
-    def on_disconnect(self) -> None:
-        self.record.add("disconnect")
-
-    def on_data(self, head: Head, data: bytes) -> None:
-        self.record.add("data", data, head)
-
-    def on_flow_ack(
-        self, head: Head | None, project_id: str, invoke_id: int, status_code: int, msg: str
-    ) -> None:
-        self.record.add("flow_ack", invoke_id, status_code, msg, project_id, head)
-
-    def on_flow_resp(
-        self, head: Head | None, project_id: str, invoke_id: int, params: list[Any]
-    ) -> None:
-        self.record.add("flow_resp", invoke_id, params, project_id, head)
-
-    def on_flow_error(
-        self, head: Head | None, project_id: str, invoke_id: int, error_code: int
-    ) -> None:
-        self.record.add("flow_error", invoke_id, error_code, project_id, head)
-
-    def on_flow_timeout(self, head: Head | None, project_id: str, invoke_id: int) -> None:
-        self.record.add("flow_timeout", invoke_id, project_id, head)
-
+class Recorder(Recording, Client):
     def on_global_connect_state_changed(
         self,
         unit_id: int,

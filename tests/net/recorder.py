@@ -10,6 +10,7 @@ from typing import Any
 from smartbus.bus import Bus
 from smartbus.head import Head
 from smartbus.net import Client
+from smartbus.net.base import BusClient
 
 #: Nothing here takes so long; what does has failed (seconds).
 DEADLINE = 20.0
@@ -47,7 +48,9 @@ class Record:
         return next(event for event in self.events if event[: len(start)] == start)
 
 
-class Recorder(Client):
+class Recording(BusClient):
+    """What every kind of client that writes down has in common."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.record = Record()
         super().__init__(*args, **kwargs)
@@ -81,6 +84,10 @@ class Recorder(Client):
 
     def on_flow_timeout(self, head: Head | None, project_id: str, invoke_id: int) -> None:
         self.record.add("flow_timeout", invoke_id, project_id, head)
+
+
+class Recorder(Recording, Client):
+    """A NET client that writes down."""
 
 
 def connected(bus: Bus, client_id: int = 1, client_type: int = 18, **more: Any) -> Recorder:
