@@ -47,8 +47,10 @@ static int end_attempts(struct sbi_link *link) {
 
 static void connect_failed(struct sbi_link *link, const char *why) {
   struct sbi_client *client = link->client;
-  sbi_net_trace(client->net, 1, "client %u: connect to %s:%d failed: %s", client->id, link->at.name,
-                link->at.port, why);
+  char port[16] = "";
+  if (!client->net->local) snprintf(port, sizeof port, ":%d", link->at.port);
+  sbi_net_trace(client->net, 1, "client %u: connect to %s%s failed: %s", client->id, link->at.name,
+                port, why);
   /* Of all failures of a client only the first is news, and only without the other link (S 9.4). */
   if (!client->has_failed && other(link)->state != SBI_LINK_OK) put_connected(client, SB_ECONNECT);
   client->has_failed = true;
