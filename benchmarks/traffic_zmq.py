@@ -1,0 +1,78 @@
+"""The same one-way traffic over pyzmq: PUSH/PULL and ROUTER/DEALER through ``zmq.proxy``."""
+
+from __future__ import annotations
+
+import time
+from multiprocessing.connection import Connection
+from typing import Final
+
+import zmq
+from traffic import END, Checker, payloads
+
+#: Messages that a socket queues. Its default of 1000 makes senders and receivers take turns.
+QUEUE: Final = 100_000
+
+#: By pattern: the sender's socket, the proxy's two, the receiver's.
+PATTERNS: Final = {
+    "push": (zmq.PUSH, zmq.PULL, zmq.PUSH, zmq.PULL),
+    "router": (zmq.DEALER, zmq.ROUTER, zmq.DEALER, zmq.DEALER),
+}
+
+
+def _socket(kind: int) -> zmq.Socket[bytes]:
+    socket = zmq.Context.instance().socket(kind)
+    socket.set_hwm(QUEUE)
+    return socket
+
+
+def proxy(pipe: Connection, pattern: str) -> None:
+    """Be the proxy between two free ports, for ever."""
+    _, front_kind, back_kind, _ = PATTERNS[pattern]
+    front, back = _socket(front_kind), _socket(back_kind)
+    pipe.send(tuple(s.bind_to_random_port("tcp://127.0.0.1") for s in (front, back)))
+    zmq.proxy(front, back)
+
+
+def receive(pipe: Connection, port: int, pattern: str, size: int) -> None:
+    """Be the receiver, until the pipe closes."""
+    socket = _socket(PATTERNS[pattern][3])
+    socket.connect(f"tcp://127.0.0.1:{port}")
+    checker = Checker(size)
+    one = checker.one
+    pipe.send("ready")
+    try:
+        while pipe.recv():
+            checker.begin()
+            pipe.send("ready")
+            if pattern == "router":
+                receive_parts = socket.recv_multipart
+                while one(receive_parts()[-1]):
+                    pass
+            else:
+                receive_one = socket.recv
+                while one(receive_one()):
+                    pass
+            pipe.send(checker.wait())
+    except EOFError:
+        zmq.Context.instance().destroy(linger=0)
+
+
+def send(pipe: Connection, port: int, pattern: str, size: int) -> None:
+    """Be the sender, until the pipe closes."""
+    socket = _socket(PATTERNS[pattern][0])
+    socket.connect(f"tcp://127.0.0.1:{port}")
+    cycle = payloads(size)
+    pipe.send("ready")
+    try:
+        while True:
+            (seconds,) = pipe.recv()
+            put, sent = socket.send, 0
+            begun = time.perf_counter()
+            while time.perf_counter() < begun + seconds:
+                for data in cycle:
+                    put(data)
+                sent += len(cycle)
+            put(END + b"%d" % sent)
+            pipe.send((sent, begun))
+    except EOFError:
+        zmq.Context.instance().destroy(linger=0)
