@@ -54,11 +54,13 @@ class SmartBusError(Exception):
         code: The C interface's code, negative.
         name: The code's symbolic name, such as ``"SMARTBUS_ERR_TIMEOUT"``.
         message: What went wrong, for people; the code's general text if none was given.
+        sent: How many packets of a ``send_many`` were queued all the same; else 0.
     """
 
     code: int
     name: str
     message: str
+    sent: int = 0
 
     def __init__(self, code: int, message: str = "") -> None:
         """Describe the failure `code`, with an optional `message` saying more."""
@@ -101,7 +103,7 @@ class PasswordError(SmartBusError):
 
 
 class BufferFullError(SmartBusError):
-    """-7: the send queue is full; nothing was queued."""
+    """-7: the send queue is full; of a ``send_many``, the first ``sent`` were queued."""
 
 
 class NodeNotFoundError(SmartBusError):

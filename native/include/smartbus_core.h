@@ -211,6 +211,12 @@ SB_API int sb_net_refused(sb_net *net, int client);
  * that this check has in NET.md 5.1, 7.1 and 8. */
 SB_API int sb_net_send(sb_net *net, int client, int cmd, int cmd_type, int dst_unit, int dst_client,
                        int dst_type, const void *data, int size);
+/* Many packets to one destination: `sizes` tells the bytes of each, which follow each other in
+ * `blob`. All sizes are checked before anything is sent. *sent is how many were accepted: all when
+ * SB_OK is returned, else those before the first that was not (SB_EFULL), and none behind it. */
+SB_API int sb_net_send_many(sb_net *net, int client, int cmd, int cmd_type, int dst_unit,
+                            int dst_client, int dst_type, const uint32_t *sizes, int count,
+                            const void *blob, size_t blob_size, int *sent);
 SB_API int sb_net_ping(sb_net *net, int client, int dst_unit, int dst_client, int dst_type,
                        const void *data, int size);
 SB_API int sb_net_call_flow(sb_net *net, int client, int server_unit, int process,

@@ -108,10 +108,19 @@ struct sbi_link *sbi_client_link(struct sbi_client *client);
 
 /* net.c */
 struct sbi_addr sbi_client_addr(const struct sbi_client *client);
-void sbi_net_dirty(sb_net *net, struct sbi_link *link);
-/* Is there room for a frame of `size` bytes? */
-bool sbi_queue_takes(const struct sbi_outq *queue, size_t size);
 void sbi_net_trace(sb_net *net, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* step.c */
+/* `link` has frames for the next sbi_net_flush. */
+void sbi_net_dirty(sb_net *net, struct sbi_link *link);
+void sbi_net_flush(sb_net *net);
+/* The keeper thread: does the host's step when the host is busy elsewhere. */
+void *sbi_net_keep(void *net);
+
+/* send.c */
+/* Is there room for a frame of `size` bytes? */
+bool sbi_queue_takes(const struct sbi_outq *queue, size_t size);
+void sbi_net_flow_tick(struct sbi_timer *timer);
 
 #endif

@@ -12,6 +12,10 @@ Notify = tuple[int, int, bytes, bytes]
 #: Queues one packet: cmd, cmd_type, destination unit, client, type, data, its size -> code.
 Sender = Callable[[int, int, int, int, int, bytes, int], int]
 
+#: Queues packets for one destination: cmd, cmd_type, destination unit, client, type, data of
+#: each -> how many were queued, and 0 or the code of the first that was not.
+BatchSender = Callable[[int, int, int, int, int, Sequence[bytes]], tuple[int, int]]
+
 
 class Backend(Protocol):
     """A client library in use. Codes are those of NET.md 10.1; negative ones are errors.
@@ -27,6 +31,13 @@ class Backend(Protocol):
 
     def sender(self, client: int) -> Sender:
         """Return the function that sends packets of `client`."""
+        ...
+
+    def batch_sender(self, client: int) -> BatchSender:
+        """Return the function that sends many packets of `client` at once.
+
+        All that come at once should together have no more than a few MB.
+        """
         ...
 
     def ping(self, client: int, unit: int, dst: int, dst_type: int, data: bytes) -> int:
@@ -152,3 +163,18 @@ class IpcBackend(Backend, Protocol):
     def connect(self, user: bytes, password: bytes, info: bytes) -> int:
         """Start to connect, and keep connected; after a refusal this tries once more."""
         ...
+
+
+def send_each(send: Sender) -> BatchSender:
+    """Return a `BatchSender` for a library that has none."""
+
+    def send_many(
+        cmd: int, cmd_type: int, unit: int, dst: int, dst_type: int, batch: Sequence[bytes]
+    ) -> tuple[int, int]:
+        for sent, data in enumerate(batch):
+            code = send(cmd, cmd_type, unit, dst, dst_type, data, len(data))
+            if code < 0:
+                return sent, code
+        return len(batch), 0
+
+    return send_many

@@ -190,6 +190,13 @@ QUICK_FUNCTIONS: Final[dict[str, Signature]] = {
     "net_call_flow": Signature(
         c_int, (c_void_p, c_int, c_int, c_int, c_char_p, c_char_p, c_int, c_int, c_char_p)
     ),
+    "net_send_many": Signature(
+        c_int,
+        (
+            *(c_void_p, c_int, c_int, c_int, c_int, c_int, c_int),
+            *(c_void_p, c_int, c_char_p, c_size_t, POINTER(c_int)),
+        ),
+    ),
     "net_notify_many": Signature(c_int, (c_void_p, c_int, c_void_p, c_int, c_char_p, c_size_t)),
     "bus_new": Signature(c_void_p, (POINTER(BusOptions),)),
     "bus_inbox": Signature(c_void_p, (c_void_p,)),
@@ -266,6 +273,7 @@ class Core:
     net_listen: Any
     net_connected: Any
     net_send: Any
+    net_send_many: Any
     net_ping: Any
     net_call_flow: Any
     net_notify: Any

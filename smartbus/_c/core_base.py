@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from ctypes import byref, c_char, c_void_p
+from ctypes import byref, c_char, c_int, c_void_p
 from functools import partial
 from typing import Final
 
 from smartbus.errors import OutOfMemoryError
 
-from .backend import Notify, Sender
+from .backend import BatchSender, Notify, Sender, send_each
 from .core_api import NOTIFY_ITEM, Core
 from .events import Item
 from .inbox import Inbox
@@ -24,6 +24,9 @@ _RESULT_WORD: Final = 3
 _ITEM_WORDS: Final = 4
 
 NOT_INITIALIZED: Final = -14
+
+#: Bytes up to which a batch is joined into one piece.
+_BIG_BATCH: Final = 4 << 20
 
 
 class _Net(c_void_p):
@@ -72,6 +75,29 @@ class CoreBase:
         if self._net is None:
             return _closed
         return partial(self._core.net_send, self._net, client)
+
+    def batch_sender(self, client: int) -> BatchSender:
+        """See `Backend`."""
+        if self._net is None:
+            return _batch_closed
+        send_singly = send_each(self.sender(client))
+        call = partial(self._core.net_send_many, self._net, client)
+
+        def send_many(
+            cmd: int, cmd_type: int, unit: int, dst: int, dst_type: int, batch: Sequence[bytes]
+        ) -> tuple[int, int]:
+            sizes = array("I", map(len, batch))
+            if sum(sizes) > _BIG_BATCH:  # joining would cost more than calling
+                return send_singly(cmd, cmd_type, unit, dst, dst_type, batch)
+            blob = b"".join(batch)
+            sent = c_int()
+            where, count = sizes.buffer_info()
+            code = call(
+                cmd, cmd_type, unit, dst, dst_type, where, count, blob, len(blob), byref(sent)
+            )
+            return sent.value, code
+
+        return send_many
 
     def ping(self, client: int, unit: int, dst: int, dst_type: int, data: bytes) -> int:
         """See `Backend`."""
@@ -191,3 +217,7 @@ class CoreBase:
 
 def _closed(*_: object) -> int:
     return NOT_INITIALIZED
+
+
+def _batch_closed(*_: object) -> tuple[int, int]:
+    return 0, NOT_INITIALIZED

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from smartbus.errors import OtherError
 
 from .abi import FLOW_ACK_CALLBACK, Abi
+from .backend import BatchSender, Sender, send_each
 from .core_api import Callbacks, Core
 from .events import Item
 from .inbox import Inbox
@@ -139,6 +140,14 @@ class VendorBase:
             self._source.arg,
         )
         self._functions.SetCallBackFnEx(FLOW_ACK_CALLBACK, slots.flow_ack)
+
+    def sender(self, client: int) -> Sender:
+        """See `Backend`."""
+        raise NotImplementedError
+
+    def batch_sender(self, client: int) -> BatchSender:
+        """See `Backend`: this interface has no such thing."""
+        return send_each(self.sender(client))
 
     def fileno(self) -> int:
         """See `Backend`."""

@@ -12,9 +12,10 @@ from smartbus._c.core_api import EV_CONNECTED, EV_DISCONNECTED
 from smartbus._c.events import Event, Item, Packets
 from smartbus.errors import ArgumentError, NotConnectedError, SmartBusTimeoutError, error_for
 
+from .batches import BatchMethods, cut_off_batch
 from .events import EventHandlers
 from .lane import Lane
-from .sending import SendingMethods, cut_off
+from .sending import cut_off
 from .text import MAX_INFO, MAX_PASSWORD, MAX_USER, whole, wire_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _TIMEOUT = -25
 
 
-class BusClient(EventHandlers, SendingMethods):
+class BusClient(EventHandlers, BatchMethods):
     """What NET and IPC clients have in common."""
 
     #: Failures to connect after which the library goes on trying; any other is a refusal.
@@ -68,6 +69,7 @@ class BusClient(EventHandlers, SendingMethods):
         self._runtime = engine
         self._pump = engine.pump
         self._send = engine.backend.sender(self._client_id)
+        self._send_batch = engine.backend.batch_sender(self._client_id)
 
     # ---- what it is ----------------------------------------------------------------------
 
@@ -170,7 +172,7 @@ class BusClient(EventHandlers, SendingMethods):
 
     def _cut_off(self) -> None:
         """End this object's part; the engine does the rest."""
-        self._send = cut_off
+        self._send, self._send_batch = cut_off, cut_off_batch
         if self._lane is not None:
             self._lane.close()
         with self._changed:

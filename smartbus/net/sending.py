@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from smartbus._c.abi import MAX_DATA, MAX_TITLE
 from smartbus.encoding import dumps_ascii
-from smartbus.errors import ClientNotFoundError, CommandTypeError, TooLargeError, error_for
+from smartbus.errors import (
+    ClientNotFoundError,
+    CommandTypeError,
+    SmartBusError,
+    TooLargeError,
+    error_for,
+)
 
 from .text import MAX_ID, milliseconds, whole, wire_text
 
@@ -221,38 +227,6 @@ class SendingMethods:
             code, f"notify(unit {server_unit_id}, process {process_index}, {title!r}, {expires} s)"
         )
 
-    def notify_many(
-        self, notifies: Iterable[tuple[int, int, str | bytes, str | bytes]], expires: float
-    ) -> Sequence[int]:
-        """Send many notifications, with empty project and mode 0, in one call.
-
-        Args:
-            notifies: For each one server unit, process index, title and text, as `notify`.
-            expires: How long they stay valid, in seconds.
-
-        Returns:
-            For each one its id, or the negative code of its error, which costs only that one.
-
-        Raises:
-            ClientNotFoundError: The client was released.
-            TypeError: A title or text is no text and no bytes.
-        """
-        self._check_alive()
-        batch = [
-            (
-                unit,
-                process,
-                _title(title),
-                text if type(text) is bytes else wire_text("txt", text),
-            )
-            for unit, process, title, text in notifies
-        ]
-        codes = self._runtime.backend.notify_many(
-            self._client_id, batch, milliseconds("expires", expires)
-        )
-        self._runtime.backend.flush()  # it is a batch already: another turn of a loop gains nothing
-        return codes
-
     def _sent(self, code: int, what: str) -> int:
         if code < 0:
             raise self._error(code, what)
@@ -260,7 +234,7 @@ class SendingMethods:
             self._pump.flush_soon()
         return code
 
-    def _error(self, code: int, what: str) -> Exception:
+    def _error(self, code: int, what: str) -> SmartBusError:
         if self._released:
             hint = "the client was released"
         elif code == -2:
@@ -285,12 +259,6 @@ class SendingMethods:
         if isinstance(data, str):
             return data.encode(self.encoding)
         return bytes(memoryview(data))  # bytes() alone would take numbers, too
-
-
-def _title(title: str | bytes) -> bytes:
-    raw = title if type(title) is bytes else wire_text("title", title)
-    # A title that would be cut belongs to nobody; without one the notification is refused.
-    return raw if len(raw) <= MAX_TITLE else b""
 
 
 def cut_off(*_: object) -> int:
