@@ -72,6 +72,16 @@ def test_a_burst_arrives_once_and_in_order(couple: Couple) -> None:
             assert int.from_bytes(event[2][:4], "little") == number
 
 
+def test_send_many_arrives_once_and_in_order(couple: Couple) -> None:
+    for sender, src, receiver, dst in couple.sides():
+        datas = [b"%d" % number for number in range(2500)] + [b"", b"x" * 70_000]
+        assert sender.on(src[1], "send_many", 78, 3, *dst, datas) == len(datas)
+        for data in datas:
+            got, head = receiver.expect("data", dst[1], where=lambda event: event[3].cmd == 78)[2:]
+            assert got == data
+            assert source(head) == src
+
+
 def test_a_client_id_above_127(couple: Couple) -> None:
     mark = token()
     couple.left.on(LEFT_HIGH[1], "send_data", 1, 3, *RIGHT_HIGH, mark)

@@ -1,0 +1,55 @@
+"""A server that lets one client in and reads no further until it is told to."""
+
+from __future__ import annotations
+
+import socket
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from smartbus.wire import Cmd, CmdType, Frame, FrameParser, RegistrationAck
+from tests.net.recorder import DEADLINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Self
+
+
+class StuckServer:
+    """Unit 0. A client must be on its way before `admit` is called."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(DEADLINE)
+        self.host, self.port = self._listener.getsockname()
+        self._connection: socket.socket | None = None
+        self._parser = FrameParser()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._listener.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def admit(self) -> None:
+        """Accept a connection and its registration."""
+        self._connection, _ = self._listener.accept()
+        self._connection.settimeout(DEADLINE)
+        request = next(self.frames())
+        assert (request.cmd_type, request.cmd) == (CmdType.LINK, Cmd.REGISTER)
+        self._connection.sendall(RegistrationAck(0).encode(0, request.src))
+
+    def frames(self) -> Iterator[Frame]:
+        """Read on, for as long as the next frame is asked for; heartbeats are left out."""
+        assert self._connection is not None
+        while data := self._connection.recv(1 << 18):
+            for frame in self._parser.feed(data):
+                if (frame.cmd_type, frame.cmd) != (CmdType.LINK, Cmd.HEARTBEAT):
+                    yield frame
