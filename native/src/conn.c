@@ -176,7 +176,7 @@ static bool keep_rest(struct sbi_conn *conn, const uint8_t *bytes, size_t size, 
     conn->rest_size = conn->rest_room = 0;
     return true;
   }
-  if (bytes >= conn->rest && bytes < conn->rest + conn->rest_room) {
+  if (conn->rest != NULL && bytes >= conn->rest && bytes < conn->rest + conn->rest_room) {
     memmove(conn->rest, bytes, size);
     conn->rest_size = size;
     return true;

@@ -13,7 +13,10 @@
 #include "outq.h"
 #include "wire.h"
 
-enum { SBI_SCRATCH = 256 * 1024 };
+#ifndef SBI_SCRATCH_SIZE
+#define SBI_SCRATCH_SIZE (256 * 1024) /* the fuzzing builds have a small one */
+#endif
+enum { SBI_SCRATCH = SBI_SCRATCH_SIZE };
 
 struct sbi_conn;
 
