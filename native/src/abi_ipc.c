@@ -14,21 +14,30 @@ static struct {
   int32_t flow_id, notify_id; /* the counters go on after Release */
 } own;
 
+/* With the facade's lock held. The vendor's lets an Init under another name through while it is
+ * connected, and then sends under a name that the server does not know. */
+static int begin(int type, int id) {
+  sb_net *net = sbi_facade_net(&ipc_facade);
+  if (net != NULL && (type != own.type || id != own.id)) {
+    if (sb_net_refused(net, own.id)) sb_net_disconnect(net, own.id);
+    if (net->client_count > 0) return SB_EISCONN;
+  }
+  own.type = type;
+  own.id = id;
+  if (net != NULL) return SB_OK;
+  net = sb_net_new(0, NULL, SB_NET_LOCAL);
+  if (net != NULL) {
+    net->flow_id = own.flow_id;
+    net->notify_id = own.notify_id;
+  }
+  return sbi_facade_begin(&ipc_facade, net);
+}
+
 int SmartBusIpcCli_Init(int clienttype, int clientid) {
   if (clientid < 0) return SB_ECLIENT;
   if (clienttype <= 1) return SB_ECLIENTTYPE;
-  int result = SB_OK;
   pthread_rwlock_wrlock(&ipc_facade.lock);
-  own.type = clienttype;
-  own.id = clientid;
-  if (sbi_facade_net(&ipc_facade) == NULL) {
-    sb_net *net = sb_net_new(0, NULL, SB_NET_LOCAL);
-    if (net != NULL) {
-      net->flow_id = own.flow_id;
-      net->notify_id = own.notify_id;
-    }
-    result = sbi_facade_begin(&ipc_facade, net);
-  }
+  int result = begin(clienttype, clientid);
   pthread_rwlock_unlock(&ipc_facade.lock);
   return result;
 }

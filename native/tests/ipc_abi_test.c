@@ -354,6 +354,37 @@ static void refusals(void) {
   CHECK_INT(count_of(DISCONNECT), 1);
 }
 
+/* A second Init may not change who is connected, nor who tries to be. */
+static void renaming(void) {
+  struct raw raw;
+  struct raw_frame frame;
+  REQUIRE_INT(SmartBusIpcCli_Init(TYPE, ME), 0);
+  REQUIRE_INT(create(), 0);
+  expect_connection(-1, SB_ECONNECT);
+  CHECK_INT(SmartBusIpcCli_Init(TYPE, ME + 1), SB_EISCONN);
+  int listener = local_listen(place.path);
+  let_in(&raw, listener);
+  CHECK_INT(SmartBusIpcCli_Init(TYPE, ME), 0);
+  CHECK_INT(SmartBusIpcCli_Init(TYPE, ME + 1), SB_EISCONN);
+  CHECK_INT(SmartBusIpcCli_Init(TYPE + 1, ME), SB_EISCONN);
+  CHECK_INT(send_data(UNIT, 30), 0);
+  raw_expect(&raw, &frame);
+  CHECK_ADDR(frame.src, UNIT, ME, TYPE);
+  acknowledge(&raw, UNIT, SB_EEXISTS); /* refused: another name may be tried */
+  expect_connection(UNIT, SB_EEXISTS);
+  next_call(DISCONNECT);
+  raw_close(&raw);
+  CHECK_INT(SmartBusIpcCli_Init(TYPE + 1, ME + 1), 0);
+  REQUIRE_INT(create(), 0);
+  take(&raw, listener);
+  raw_expect(&raw, &frame);
+  CHECK_INT(frame.src.type, TYPE + 1);
+  CHECK_INT(frame.src.client, ME + 1);
+  SmartBusIpcCli_Release();
+  raw_close(&raw);
+  close(listener);
+}
+
 static _Atomic int inside_result;
 
 static void send_inside(const struct call *call) {
@@ -691,6 +722,7 @@ CASE(set_once)
 CASE(events)
 CASE(registering)
 CASE(refusals)
+CASE(renaming)
 CASE(no_server)
 CASE(full_backlog)
 CASE(disconnect_sends)
@@ -706,6 +738,7 @@ int main(void) {
       {"events", case_events, false},
       {"registering", case_registering, false},
       {"refusals", case_refusals, false},
+      {"renaming", case_renaming, false},
       {"no_server", case_no_server, false},
       {"full_backlog", case_full_backlog, false},
       {"disconnect_sends", case_disconnect_sends, false},

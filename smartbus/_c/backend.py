@@ -156,8 +156,11 @@ class NetBackend(Backend, Protocol):
 class IpcBackend(Backend, Protocol):
     """An IPC client library: one client, whose unit is its server's (IPC.md 8)."""
 
-    def init(self, client: int, client_type: int) -> int:
-        """Prepare for the client `client` (0..255) of that type."""
+    #: False: the library knows no `params`.
+    takes_params: bool
+
+    def init(self, client: int, client_type: int, params: str = "") -> int:
+        """Prepare for the client `client` (0..255) of that type; `params` as for NET."""
         ...
 
     def connect(self, user: bytes, password: bytes, info: bytes) -> int:

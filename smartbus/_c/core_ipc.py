@@ -16,17 +16,19 @@ _CLIENT_TYPE: Final = -17
 class CoreIpc(CoreBase):
     """An `IpcBackend` over ``sb_net``."""
 
+    takes_params = True
+
     _client = -1
     _client_type = -1
 
-    def init(self, client: int, client_type: int) -> int:
+    def init(self, client: int, client_type: int, params: str = "") -> int:
         """See `IpcBackend`."""
         if self._net is not None:
             return _ALREADY_CONNECTED
         if client_type <= 1:
             return _CLIENT_TYPE
         self._client, self._client_type = client, client_type
-        self._open(0, b"", NET_LOCAL)
+        self._open(0, params.encode("ascii", "replace"), NET_LOCAL)
         return 0
 
     def connect(self, user: bytes, password: bytes, info: bytes) -> int:

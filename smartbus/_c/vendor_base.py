@@ -166,6 +166,7 @@ class VendorBase:
     def wake(self) -> None:
         """See `Backend`."""
         if self._source:
+            self._source.take_traces()  # it wakes by a trace, and another library may have them
             self._source.wake()
 
     def cork(self, on: bool) -> None:

@@ -30,6 +30,8 @@ _OK: Final = 0
 class VendorIpc(VendorBase):
     """An `IpcBackend` over the vendor's interface."""
 
+    takes_params = False
+
     def __init__(self, path: str, core: Core | None, *, is_core: bool) -> None:
         """Load the library at `path`; see `VendorBase`.
 
@@ -43,8 +45,9 @@ class VendorIpc(VendorBase):
         self._connected = False
         self._leaves_early = False
 
-    def init(self, client: int, client_type: int) -> int:
-        """See `IpcBackend`."""
+    def init(self, client: int, client_type: int, params: str = "") -> int:
+        """See `IpcBackend`: this interface takes no parameters."""
+        del params
         self._check_fork()
         if self._running and self._source is None:
             raise OtherError(

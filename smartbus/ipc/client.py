@@ -65,6 +65,9 @@ class Client(BusClient):
         loop: Handle all events in this asyncio loop, without threads, and call everything
             else in its thread too. Packets then leave once in a turn of the loop.
         encoding: Codec of received text and of `str` data; kept as `encoding`.
+        params: ``"key=value;…"`` for the core, as those of `smartbus.net.Client.initialize`:
+            ``FlowAckTimeout=ms`` is how long `launch_flow` waits for the acknowledgement. The
+            vendor's interface takes none; they are ignored there, with a warning.
         abi: Use even the core through the vendor's C interface.
 
     Raises:
@@ -92,6 +95,7 @@ class Client(BusClient):
         library: str | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         encoding: str = "utf-8",
+        params: str | None = None,
         abi: bool = False,
     ) -> None:
         if lib_path and library and lib_path != library:
@@ -105,7 +109,8 @@ class Client(BusClient):
             raise ArgumentError(-1, "with loop= handlers run in the loop: no event_executor then")
         with _instance.lock:
             _instance.check_free()
-            self._use(IpcEngine(self, str(lib_path or library or ""), abi=abi, loop=loop))
+            library = str(lib_path or library or "")
+            self._use(IpcEngine(self, library, abi=abi, loop=loop, params=params or ""))
             _instance.take(self)  # from here on others find it, whole
 
     # ---- the one of this process ---------------------------------------------------------
@@ -193,20 +198,21 @@ class Client(BusClient):
                 raise self._error(code, f"activate() towards {self._servers}")
             self._activated, self._refused, self._failure = True, False, 0
 
-    def dispose(self) -> None:
+    def dispose(self, linger: float = LINGER) -> None:
         """Close the connection and free the library; needed before another client is made.
 
-        No event comes any more. Packets that are still queued get a moment to leave. Also
-        happens at exit, with a warning. Calling it again does nothing.
+        No event comes any more. Also happens at exit, with a warning. Calling it again does
+        nothing.
+
+        Args:
+            linger: How long packets that are still queued may take to leave.
         """
         with self._changed:
             if self._released:
                 return
             self._released = True
         try:
-            if self._connected:
-                self._runtime.linger()
-            self._runtime.close(LINGER)
+            self._runtime.close(linger)
         finally:
             _instance.leave(self)
 

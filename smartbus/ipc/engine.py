@@ -31,6 +31,7 @@ class IpcEngine(Engine):
         *,
         abi: bool,
         loop: asyncio.AbstractEventLoop | None,
+        params: str,
     ) -> None:
         """Load the library, initialise it for `client` and start to pump.
 
@@ -39,7 +40,7 @@ class IpcEngine(Engine):
             SmartBusError: The library refused, for instance the client type.
         """
         backend = opening.open_ipc(lib_path, abi=abi)
-        code = backend.init(client.client_id, client.client_type)
+        code = backend.init(client.client_id, client.client_type, params)
         if code < 0:
             backend.close()
             raise error_for(
@@ -47,6 +48,8 @@ class IpcEngine(Engine):
                 f"initialising {backend.path} for client {client.client_id} of type "
                 f"{client.client_type} failed",
             )
+        if params and not backend.takes_params:
+            LOGGER.warning("%s takes no params; %r is ignored", backend.path, params)
         super().__init__(backend, loop, LOGGER)
         self._members[client.client_id] = client
 

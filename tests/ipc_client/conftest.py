@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import ctypes
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from smartbus._c import opening, vendor_ipc
+from smartbus._c.abi import IpcAbi
+from smartbus._c.core_api import Core
+from smartbus._c.inbox import Inbox
+from smartbus._c.lookup import load_core
 from smartbus.bus import Bus
 from smartbus.ipc import Client
 from smartbus.net import Client as NetClient
+from tests.ipc_client.kinds import KINDS, Kind, arguments, is_vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +45,28 @@ def destroyed() -> Iterator[None]:
     NetClient.finalize()
 
 
-@pytest.fixture(params=["core", "abi"])
-def abi(request: pytest.FixtureRequest) -> bool:
-    """Whether to go through the vendor's C interface."""
-    return bool(request.param == "abi")
+@pytest.fixture(params=KINDS)
+def kind(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Kind]:
+    """How to come to the library, as arguments of `Client.create`."""
+    monkeypatch.setitem(vars(opening), "load_core", load_core)  # put back in the end
+    kind = arguments(request.param, tmp_path)
+    if not is_vendor(kind):
+        yield kind
+        return
+    # Elsewhere a vendor's library stays until the process ends; here it must be gone before.
+    monkeypatch.setattr(vendor_ipc, "leave_before_destructors", lambda: None)
+    inboxes: list[Inbox] = []
+    new = Inbox.new
+
+    def noted(core: Core, *bounds: Any) -> Inbox:
+        inboxes.append(new(core, *bounds))
+        return inboxes[-1]
+
+    monkeypatch.setattr(Inbox, "new", noted)
+    yield kind
+    Client.destroy()
+    IpcAbi(ctypes.CDLL(kind["library"])).Release()
+    for inbox in inboxes:
+        inbox.free()

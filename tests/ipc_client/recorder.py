@@ -40,7 +40,9 @@ def connected(client_id: int = 5, client_type: int = 18, **more: Any) -> Recorde
 
 ECHO = """
 import sys
+from pathlib import Path
 from smartbus.ipc import Client
+from tests.ipc_client.kinds import arguments
 
 class Echo(Client):
     def on_data(self, head, data):
@@ -49,7 +51,8 @@ class Echo(Client):
             head.src_unit_client_type, data,
         )
 
-with Echo.create(int(sys.argv[1]), 30, info="echo", abi=sys.argv[2] == "abi") as client:
+kind = arguments(sys.argv[2], Path(sys.argv[3]))
+with Echo.create(int(sys.argv[1]), 30, info="echo", **kind) as client:
     client.wait_connected(20)
     print("ready", flush=True)
     sys.stdin.read()
@@ -57,10 +60,10 @@ with Echo.create(int(sys.argv[1]), 30, info="echo", abi=sys.argv[2] == "abi") as
 
 
 @contextmanager
-def echo(client_id: int, *, abi: bool) -> Iterator[None]:
+def echo(client_id: int, kind: str, directory: Path) -> Iterator[None]:
     """Run a process whose IPC client, of type 30, sends data back with the next command."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", ECHO, str(client_id), "abi" if abi else "core"],
+        [sys.executable, "-W", "error", "-c", ECHO, str(client_id), kind, str(directory)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from smartbus.bus import Bus
+    from tests.ipc_client.kinds import Kind
 
 SCRIPTS = {
     "Echo": "result = params",
@@ -37,8 +38,8 @@ def ipsc(bus: Bus, tmp_path: Path) -> Iterator[Ipsc]:
         yield ipsc
 
 
-def test_flow_call(abi: bool, ipsc: Ipsc) -> None:
-    client = connected(abi=abi)
+def test_flow_call(kind: Kind, ipsc: Ipsc) -> None:
+    client = connected(**kind)
     params = [1, "文", None, {"k": [True]}]
     first = client.launch_flow(3, 0, "项目", "Echo", 0, 20.0, params)
     assert client.record.expect("flow_ack", first)[2:5] == (1, "", "项目")
@@ -50,21 +51,21 @@ def test_flow_call(abi: bool, ipsc: Ipsc) -> None:
     assert client.record.expect("flow_resp", second)[2] == []
 
 
-def test_a_flow_that_is_not_there(abi: bool, ipsc: Ipsc) -> None:
-    client = connected(abi=abi)
+def test_a_flow_that_is_not_there(kind: Kind, ipsc: Ipsc) -> None:
+    client = connected(**kind)
     call = client.launch_flow(3, 0, "项目", "Nothing", 1, 20.0, [])
     assert client.record.expect("flow_ack", call)[2] == -8
 
 
-def test_a_flow_that_takes_too_long(abi: bool, ipsc: Ipsc) -> None:
-    client = connected(abi=abi)
+def test_a_flow_that_takes_too_long(kind: Kind, ipsc: Ipsc) -> None:
+    client = connected(**kind)
     call = client.launch_flow(3, 0, "项目", "Silent", 0, 0.2, [])
     client.record.expect("flow_ack", call, 1)
     assert client.record.expect("flow_timeout", call)[2:] == ("项目", None)
 
 
-def test_notify(abi: bool, ipsc: Ipsc) -> None:
-    client = connected(abi=abi)
+def test_notify(kind: Kind, ipsc: Ipsc) -> None:
+    client = connected(**kind)
     call = client.launch_flow(3, 0, "项目", "Answer", 0, 20.0, ["标题"])
     client.record.expect("data")
     number = client.notify(3, 0, "项目", "标题", 0, 20.0, "内容")

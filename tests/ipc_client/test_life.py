@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,17 +21,22 @@ from smartbus.errors import (
     LibraryNotFoundError,
     NotConnectedError,
     NotInitializedError,
+    OtherError,
     PasswordError,
     SmartBusTimeoutError,
     UserError,
 )
 from smartbus.ipc import Client
+from smartbus.net import Client as NetClient
+from smartbus.net.pumps import STOP_PATIENCE
+from tests.ipc_client.kinds import Kind, arguments, is_vendor
 from tests.ipc_client.recorder import Recorder, connected
 from tests.net.recorder import DEADLINE
+from tests.net.recorder import Recorder as NetRecorder
 
 
-def test_properties(path: str, abi: bool) -> None:
-    client = Client.create(7, 18, "user", "secret", "info", encoding="gbk", abi=abi)
+def test_properties(path: str, kind: Kind) -> None:
+    client = Client.create(7, 18, "user", "secret", "info", encoding="gbk", **kind)
     assert (client.client_id, client.client_type, client.unit_id) == (7, 18, None)
     assert (client.user, client.password, client.info) == ("user", "secret", "info")
     assert (client.encoding, client.event_executor, client.connected) == ("gbk", None, False)
@@ -39,8 +45,8 @@ def test_properties(path: str, abi: bool) -> None:
     assert "not connected" in repr(client)
 
 
-def test_connect_and_destroy(abi: bool, bus: Bus) -> None:
-    client = connected(info="消息", abi=abi)
+def test_connect_and_destroy(kind: Kind, bus: Bus) -> None:
+    client = connected(info="消息", **kind)
     assert client.connected
     assert client.unit_id == 3
     (there,) = bus.clients()
@@ -62,18 +68,18 @@ def test_connect_and_destroy(abi: bool, bus: Bus) -> None:
         client.ping(0, 0, 2)
 
 
-def test_there_is_one(path: str, abi: bool) -> None:
+def test_there_is_one(path: str, kind: Kind) -> None:
     with pytest.raises(NotInitializedError, match="create"):
         Client.get()
     with pytest.raises(NotInitializedError):
         Client.instance()
-    client = Recorder.get_or_create(1, 18, abi=abi)
+    client = Recorder.get_or_create(1, 18, **kind)
     assert Recorder.get() is Recorder.instance() is Client.get() is client
     assert Recorder.get_or_create(2, 19) is client
     with pytest.raises(ClientExistsError, match="destroy"):
-        Recorder.create(2, 18, abi=abi)
+        Recorder.create(2, 18, **kind)
     with pytest.raises(ClientExistsError):
-        Client(2, 18, abi=abi)
+        Client(2, 18, **kind)
 
     class Other(Client):
         pass
@@ -81,15 +87,16 @@ def test_there_is_one(path: str, abi: bool) -> None:
     with pytest.raises(TypeError, match="Recorder, no Other"):
         Other.get()
     Other.destroy()
-    other = Other.get_or_create(2, 18, abi=abi)
+    other = Other.get_or_create(2, 18, **kind)
     assert Other.get() is other
     client.dispose()  # changes nothing for its successor
     assert Other.get() is other
 
 
 def test_recreate_with_any_library(bus: Bus) -> None:
-    for number, abi in enumerate((True, True, False, True, False, False)):
-        client = connected(10 + number, 20 + number, abi=abi)
+    for number, name in enumerate(("abi", "abi", "core", "abi", "core", "core")):
+        kind = arguments(name, Path())
+        client = connected(10 + number, 20 + number, **kind)
         client.ping(3, 0, 1, b"%d" % number)
         client.record.expect("data", b"%d" % number)
         (there,) = (c for c in bus.clients() if c.client_id == 10 + number)
@@ -97,15 +104,15 @@ def test_recreate_with_any_library(bus: Bus) -> None:
         Client.destroy()
 
 
-def test_context_manager(abi: bool, bus: Bus) -> None:
-    with Recorder.create(1, 18, abi=abi) as client:
+def test_context_manager(kind: Kind, bus: Bus) -> None:
+    with Recorder.create(1, 18, **kind) as client:
         client.wait_connected(DEADLINE)
     with pytest.raises(NotInitializedError):
         Client.get()
 
 
-def test_activate_twice(abi: bool, bus: Bus) -> None:
-    client = connected(abi=abi)
+def test_activate_twice(kind: Kind, bus: Bus) -> None:
+    client = connected(**kind)
     with pytest.raises(AlreadyConnectedError):
         client.activate()
 
@@ -120,9 +127,9 @@ def test_activate_twice(abi: bool, bus: Bus) -> None:
         ((1, 18.0), TypeError),
     ],
 )
-def test_bad_clients(abi: bool, arguments: Any, error: type[Exception]) -> None:
+def test_bad_clients(kind: Kind, arguments: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
-        Client.create(*arguments, abi=abi)
+        Client.create(*arguments, **kind)
     with pytest.raises(NotInitializedError):
         Client.get()
 
@@ -130,15 +137,15 @@ def test_bad_clients(abi: bool, arguments: Any, error: type[Exception]) -> None:
 @pytest.mark.parametrize(
     "credentials", [("u" * 64,), ("u", "p" * 128), ("u\0", "p"), ("\udc80", "p")]
 )
-def test_bad_credentials(bus: Bus, abi: bool, credentials: Any) -> None:
-    client = Client.create(1, 18, *credentials, abi=abi)
+def test_bad_credentials(bus: Bus, kind: Kind, credentials: Any) -> None:
+    client = Client.create(1, 18, *credentials, **kind)
     with pytest.raises(ArgumentError):
         client.activate()
 
 
-def test_a_bad_socket_name(monkeypatch: pytest.MonkeyPatch, abi: bool) -> None:
+def test_a_bad_socket_name(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
     monkeypatch.setenv("SMARTBUS_IPC_SOCKET", "x" * 200)
-    client = Client.create(1, 18, abi=abi)
+    client = Client.create(1, 18, **kind)
     with pytest.raises(ArgumentError, match="xxx"):
         client.activate()
 
@@ -159,8 +166,8 @@ def test_the_library_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     Client.create(1, 18)
 
 
-def test_reconnect_after_a_restart(abi: bool, path: str) -> None:
-    client = Recorder.create(5, 18, abi=abi)
+def test_reconnect_after_a_restart(kind: Kind, path: str) -> None:
+    client = Recorder.create(5, 18, **kind)
     client.activate()
     client.record.expect("connect_fail", -20)
     with pytest.raises(SmartBusTimeoutError, match=f"{path}.*CONNECT_FAILED"):
@@ -179,9 +186,13 @@ def test_reconnect_after_a_restart(abi: bool, path: str) -> None:
     assert client.record.events[:3] == [("connect_fail", -20), ("connect",), ("disconnect",)]
 
 
-def test_destroy_without_a_server(abi: bool, path: str) -> None:
-    for _ in range(2):
-        client = Recorder.create(5, 18, abi=abi)
+def test_destroy_without_a_server(kind: Kind, path: str) -> None:
+    for number in range(2):
+        if number == 1 and is_vendor(kind):  # the vendor's would crash if it were released
+            with pytest.raises(OtherError, match="still looks for the server"):
+                Client.create(5, 18, **kind)
+            break
+        client = Recorder.create(5, 18, **kind)
         client.activate()
         with ThreadPoolExecutor(1) as executor:
             waiting: Future[None] = executor.submit(client.wait_connected)
@@ -191,15 +202,15 @@ def test_destroy_without_a_server(abi: bool, path: str) -> None:
                 waiting.result(DEADLINE)
 
 
-def test_wait_connected_without_activate(abi: bool, path: str) -> None:
-    client = Client.create(5, 18, abi=abi)
+def test_wait_connected_without_activate(kind: Kind, path: str) -> None:
+    client = Client.create(5, 18, **kind)
     with pytest.raises(NotConnectedError, match="not activated"):
         client.wait_connected(DEADLINE)
     with pytest.raises(NotConnectedError):
         client.send_data(1, 3, 0, 0, 2, b"")
 
 
-def test_refused_by_a_password_file(abi: bool, path: str, tmp_path: Path) -> None:
+def test_refused_by_a_password_file(kind: Kind, path: str, tmp_path: Path) -> None:
     users = tmp_path / "users"
     PasswordFile.add(users, "anna", "geheim")
     with Bus(users=users, ipc_path=path) as bus:
@@ -207,21 +218,21 @@ def test_refused_by_a_password_file(abi: bool, path: str, tmp_path: Path) -> Non
             ("otto", "geheim", UserError),
             ("anna", "falsch", PasswordError),
         ):
-            client = Recorder.create(5, 18, user, password, abi=abi)
+            client = Recorder.create(5, 18, user, password, **kind)
             client.activate()
             with pytest.raises(error, match=f"{path} refused client 5"):
                 client.wait_connected(DEADLINE)
             client.record.expect("connect_fail")
             Client.destroy()
-        client = connected(user="anna", password="geheim", abi=abi)
+        client = connected(user="anna", password="geheim", **kind)
         assert client.connected
         assert len(bus.clients()) == 1
 
 
-def test_a_refusal_is_final_until_activated_again(abi: bool, path: str) -> None:
+def test_a_refusal_is_final_until_activated_again(kind: Kind, path: str) -> None:
     codes = [-10, -6, 0]
     with Bus(users=lambda _: codes[0], ipc_path=path):
-        client = Recorder.create(5, 18, abi=abi)
+        client = Recorder.create(5, 18, **kind)
         client.activate()
         with pytest.raises(AlreadyConnectedError, match="refused"):  # final here, unlike NET
             client.wait_connected(DEADLINE)
@@ -234,7 +245,7 @@ def test_a_refusal_is_final_until_activated_again(abi: bool, path: str) -> None:
         client.wait_connected(DEADLINE)
 
 
-def test_destroy_in_a_handler(abi: bool, bus: Bus) -> None:
+def test_destroy_in_a_handler(kind: Kind, bus: Bus) -> None:
     done = threading.Event()
 
     class Impatient(Recorder):
@@ -242,8 +253,62 @@ def test_destroy_in_a_handler(abi: bool, bus: Bus) -> None:
             Client.destroy()
             done.set()
 
-    client = Impatient.create(5, 18, abi=abi)
+    client = Impatient.create(5, 18, **kind)
     client.activate()
     assert done.wait(DEADLINE)
     assert not client.connected
-    assert connected(6, abi=abi).connected
+    assert connected(6, **kind).connected
+
+
+def test_packets_leave_before_the_end(kind: Kind, bus: Bus) -> None:
+    """More than a socket takes at once, sent by one who then goes."""
+    NetClient.initialize(20, library="core")
+    hearer = NetRecorder.create(1, 30, bus.host, bus.port)
+    hearer.activate()
+    hearer.wait_connected(DEADLINE)
+    client = connected(**kind)
+    count = 100 if "abi" in kind and not kind["abi"] else 1  # the vendor's leaves the rest
+    for number in range(count):
+        client.send_data(1, 3, 20, 1, 30, b"%d" % number * 10_000)
+    client.dispose()
+    hearer.record.wait(lambda events: sum(e[0] == "data" for e in events) == count)
+
+
+async def test_packets_leave_before_the_end_in_a_loop(bus: Bus) -> None:
+    loop = asyncio.get_running_loop()
+    NetClient.initialize(20, library="core")  # in a thread of its own
+    hearer = NetRecorder.create(1, 30, bus.host, bus.port)
+    hearer.activate()
+    hearer.wait_connected(DEADLINE)
+    up = asyncio.Event()
+
+    class Here(Client):
+        def on_connect(self) -> None:
+            up.set()
+
+    client = Here.create(5, 18, loop=loop, library="core")
+    client.activate()
+    await asyncio.wait_for(up.wait(), DEADLINE)
+    for _ in range(100):
+        client.send_data(1, 3, 20, 1, 30, b"x" * 20_000)
+    client.dispose()
+    hearer.record.wait(lambda events: sum(e[0] == "data" for e in events) == 100)
+
+
+def test_two_libraries_with_the_vendors_interface(kind: Kind, bus: Bus) -> None:
+    """Each of both ends at once, whichever ends first."""
+    for first in (Client.destroy, NetClient.finalize):
+        NetClient.initialize(20, library="core", abi=True)
+        net = NetRecorder.create(1, 30, bus.host, bus.port)
+        ipc = connected(**kind)
+        net.activate()
+        net.wait_connected(DEADLINE)
+        ipc.send_data(1, 3, 20, 1, 30, b"to net")
+        net.record.expect("data", b"to net")
+        net.send_data(1, 3, 3, 5, 18, b"to ipc")
+        ipc.record.expect("data", b"to ipc")
+        began = time.monotonic()
+        first()
+        Client.destroy()
+        NetClient.finalize()
+        assert time.monotonic() - began < STOP_PATIENCE

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from smartbus.errors import (
 from smartbus.head import Head
 from smartbus.ipc import Client
 from smartbus.net import Client as NetClient
+from tests.ipc_client.kinds import KINDS, Kind
 from tests.ipc_client.recorder import Recorder, connected, echo
 from tests.net.recorder import DEADLINE
 from tests.net.recorder import Recorder as NetRecorder
@@ -34,9 +36,9 @@ def net_client(bus: Bus, client_id: int = 1) -> NetRecorder:
     return client
 
 
-def test_data_both_ways_with_a_net_client(abi: bool, bus: Bus) -> None:
+def test_data_both_ways_with_a_net_client(kind: Kind, bus: Bus) -> None:
     net = net_client(bus)
-    ipc = connected(abi=abi)
+    ipc = connected(**kind)
     sent = [b"", b"bytes\0with\xffall", "文本".encode(), b"x" * 1_000_000]
     for data in sent:
         ipc.send_data(7, 3, 20, 1, 30, data)
@@ -56,9 +58,10 @@ def test_data_both_ways_with_a_net_client(abi: bool, bus: Bus) -> None:
     assert (head.src_unit_id, head.src_unit_client_id, head.src_unit_client_type) == (20, 1, 30)
 
 
-def test_two_processes(abi: bool, bus: Bus) -> None:
-    client = connected(abi=abi)
-    with echo(200, abi=not abi):
+@pytest.mark.parametrize("other", KINDS)
+def test_two_processes(kind: Kind, other: str, bus: Bus, tmp_path: Path) -> None:
+    client = connected(**kind)
+    with echo(200, other, tmp_path):
         for number in range(1000):
             client.send_data(1, 3, 3, 200, 30, b"%d" % number)
         client.record.wait(lambda events: sum(e[0] == "data" for e in events) == 1000)
@@ -73,8 +76,8 @@ def test_two_processes(abi: bool, bus: Bus) -> None:
     client.record.expect("global", 0, 3, 200)
 
 
-def test_ping_of_the_server(abi: bool, bus: Bus) -> None:
-    client = connected(abi=abi)
+def test_ping_of_the_server(kind: Kind, bus: Bus) -> None:
+    client = connected(**kind)
     client.ping(3, 0, 1, "hello")
     _, _, head = client.record.expect("data", b"hello")
     assert (head.cmd_type, head.cmd, head.src_unit_id) == (1, 8, 3)
@@ -82,13 +85,13 @@ def test_ping_of_the_server(abi: bool, bus: Bus) -> None:
     client.record.expect("data", b"")
 
 
-def test_global_connect(abi: bool, bus: Bus) -> None:
+def test_global_connect(kind: Kind, bus: Bus) -> None:
     changes: list[tuple[Any, ...]] = []
     NetClient.initialize(20, lambda *change: changes.append(change), library="core")
     net: NetRecorder = NetRecorder.create(1, 30, bus.host, bus.port, info="网")
     net.activate()
     net.wait_connected(DEADLINE)
-    client = connected(info="本地", abi=abi)
+    client = connected(info="本地", **kind)
     client.record.expect("global", 2, 20, 1, 30, "网", 3)  # was there before
     net.release()
     client.record.expect("global", 0, 20, 1, 30)
@@ -113,15 +116,15 @@ def test_global_connect(abi: bool, bus: Bus) -> None:
     ],
 )
 def test_bad_send_data(
-    abi: bool, bus: Bus, arguments: Any, error: type[Exception], match: str
+    kind: Kind, bus: Bus, arguments: Any, error: type[Exception], match: str
 ) -> None:
-    client = connected(abi=abi)
+    client = connected(**kind)
     with pytest.raises(error, match=match):
         client.send_data(*arguments)
 
 
-def test_too_large(abi: bool, bus: Bus) -> None:
-    client = connected(abi=abi)
+def test_too_large(kind: Kind, bus: Bus) -> None:
+    client = connected(**kind)
     with pytest.raises(TooLargeError):
         client.notify(3, 0, "", "title", 0, 1.0, "x" * 16000)
     with pytest.raises(TooLargeError):
@@ -135,7 +138,7 @@ def test_too_large(abi: bool, bus: Bus) -> None:
     assert list(client.notify_many([(3, 0, "t" * 102, "x"), (3, 0, "t", b"")], 1.0)) == [-1, -1]
 
 
-def test_handlers_run_in_an_executor(abi: bool, bus: Bus) -> None:
+def test_handlers_run_in_an_executor(kind: Kind, bus: Bus) -> None:
     names: set[str] = set()
 
     class Here(Recorder):
@@ -144,7 +147,7 @@ def test_handlers_run_in_an_executor(abi: bool, bus: Bus) -> None:
             super().on_data(head, data)
 
     with ThreadPoolExecutor(1, "mine") as executor:
-        client = Here.create(5, 18, event_executor=executor, abi=abi)
+        client = Here.create(5, 18, event_executor=executor, **kind)
         assert client.event_executor is executor
         client.activate()
         client.wait_connected(DEADLINE)
@@ -154,7 +157,7 @@ def test_handlers_run_in_an_executor(abi: bool, bus: Bus) -> None:
     assert names == {"mine_0"}
 
 
-async def test_events_come_in_a_loop(abi: bool, bus: Bus) -> None:
+async def test_events_come_in_a_loop(kind: Kind, bus: Bus) -> None:
     loop = asyncio.get_running_loop()
     threads: set[threading.Thread] = set()
     answers: list[bytes] = []
@@ -172,7 +175,7 @@ async def test_events_come_in_a_loop(abi: bool, bus: Bus) -> None:
             if len(answers) == 100:
                 done.set()
 
-    client = Here.create(5, 18, loop=loop, abi=abi)
+    client = Here.create(5, 18, loop=loop, **kind)
     client.activate()
     await asyncio.wait_for(done.wait(), DEADLINE)
     assert client.connected
@@ -180,4 +183,4 @@ async def test_events_come_in_a_loop(abi: bool, bus: Bus) -> None:
     assert threads == {threading.current_thread()}
     client.dispose()
     with ThreadPoolExecutor(1) as executor, pytest.raises(ArgumentError, match="event_executor"):
-        Client.create(5, 18, event_executor=executor, loop=loop, abi=abi)
+        Client.create(5, 18, event_executor=executor, loop=loop, **kind)

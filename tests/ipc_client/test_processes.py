@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from smartbus.bus import Bus
-from tests.net.test_processes import run_python
+from tests.ipc_client.kinds import KINDS
+from tests.net.recorder import DEADLINE
+from tests.net.test_processes import ROOT, run_python
 
 FORK = """
-import json, os, sys
+import json, os, sys, warnings
+from pathlib import Path
 from smartbus.errors import ClientNotFoundError, NotInitializedError, OtherError
 from smartbus.ipc import Client
+from tests.ipc_client.kinds import arguments
 
-abi = sys.argv[1] == "abi"
-client = Client.create(5, 18, abi=abi)
+warnings.simplefilter("ignore", DeprecationWarning)  # about forking with threads
+kind = arguments(sys.argv[1], Path(sys.argv[2]))
+client = Client.create(5, 18, **kind)
 client.activate()
 client.wait_connected(20)
 read, write = os.pipe()
@@ -29,7 +38,7 @@ if pid == 0:
     except NotInitializedError:
         found.append("none")
     try:
-        other = Client.create(6, 18, library="core", abi=abi)
+        other = Client.create(6, 18, **kind)
         other.activate()
         other.wait_connected(20)
         other.dispose()
@@ -45,9 +54,16 @@ client.dispose()
 """
 
 LEFT = """
-import json, warnings
+import atexit, json, sys, warnings
+from pathlib import Path
 from smartbus.ipc import Client
-client = Client.create(5, 18)
+from tests.ipc_client.kinds import arguments
+
+class Leaving(Client):
+    def on_connect(self):
+        self.ping(3, 0, 1)
+
+client = Leaving.create(5, 18, **arguments(sys.argv[1], Path(sys.argv[2])))
 client.activate()
 client.wait_connected(20)
 warnings.simplefilter("default")
@@ -55,14 +71,52 @@ print(json.dumps({"unit": client.unit_id}))
 """
 
 
-@pytest.mark.parametrize(("kind", "third"), [("core", "connected"), ("abi", "fork")])
-def test_a_fork(bus: Bus, kind: str, third: str) -> None:
-    result = run_python(FORK, kind)
-    assert result["child"] == ["released", "none", third]
+LOOKING = """
+import sys, threading
+from pathlib import Path
+from smartbus.ipc import Client
+from tests.ipc_client.kinds import arguments
+
+failed = threading.Event()
+
+class Looking(Client):
+    def on_connect_fail(self, error_code):
+        failed.set()
+
+client = Looking.create(5, 18, **arguments(sys.argv[1], Path(sys.argv[2])))
+client.activate()
+failed.wait(20)
+print("looking")
+Client.destroy()
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fork(bus: Bus, kind: str, tmp_path: Path) -> None:
+    result = run_python(FORK, kind, str(tmp_path))
+    assert result["child"] == ["released", "none", "connected" if kind == "core" else "fork"]
     assert result["connected"] is True
 
 
-def test_a_client_that_was_left(bus: Bus) -> None:
-    result = run_python(LEFT)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_client_that_was_left(bus: Bus, kind: str, tmp_path: Path) -> None:
+    result = run_python(LEFT, kind, str(tmp_path))
     assert result["unit"] == 3
     assert "was not disposed of" in result["stderr"]
+    assert "Traceback" not in result["stderr"]
+
+
+@pytest.mark.parametrize("kind", ["vendor", "thunks"])
+def test_a_client_that_still_looked_for_its_server(path: str, kind: str, tmp_path: Path) -> None:
+    """A vendor's library cannot be stopped then; the process ends with its own exit code."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LOOKING, kind, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (7, "looking\n")
+    assert "Traceback" not in done.stderr
