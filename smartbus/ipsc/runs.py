@@ -37,7 +37,14 @@ class RunObserver(Protocol):
 
 
 class Run:
-    """A flow script that runs in a thread of its own."""
+    """A flow script that runs in a thread of its own.
+
+    Attributes:
+        label: Project, flow and number, for log lines.
+        project: The flow's project.
+        flow: The flow.
+        params: The list that it was called with; it is the script's, which may change it.
+    """
 
     def __init__(
         self,
@@ -51,9 +58,9 @@ class Run:
     ) -> None:
         """Prepare a run; `start` starts it."""
         self.label = f"{project}/{flow} #{number}"
-        self._project = project
-        self._flow = flow
-        self._params = params
+        self.project = project
+        self.flow = flow
+        self.params = params
         self._scripts = scripts
         self._services = services
         self._observer = observer
@@ -70,7 +77,7 @@ class Run:
 
     def _main(self) -> None:
         try:
-            code = self._scripts.load(self._project, self._flow)
+            code = self._scripts.load(self.project, self.flow)
         except SmartBusError as error:
             self._observer.run_refused(self, error)
             return
@@ -80,9 +87,9 @@ class Run:
     def _execute(self, code: CodeType) -> list[Any]:
         """Run the script and return what the flow returns, whatever the script does."""
         namespace = {
-            "__name__": f"flows.{self._project}.{self._flow}",
+            "__name__": f"flows.{self.project}.{self.flow}",
             "__file__": code.co_filename,
-            "params": self._params,
+            "params": self.params,
             **ScriptFunctions(self._services, self.label).namespace(),
         }
         try:

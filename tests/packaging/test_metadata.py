@@ -32,3 +32,8 @@ def test_the_library_alone_needs_nothing() -> None:
 def test_core_and_package_have_one_version() -> None:
     header = (ROOT / "native" / "include" / "smartbus_core.h").read_text()
     assert re.findall(r'#define SB_VERSION "(.+)"', header) == [smartbus.__version__]
+
+
+def test_the_pytest_plugin_has_the_name_of_its_module() -> None:
+    # Else `-p smartbus.testing` and the entry point would be two plugins.
+    assert PROJECT["entry-points"]["pytest11"] == {"smartbus.testing": "smartbus.testing"}

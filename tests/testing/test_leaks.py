@@ -1,24 +1,24 @@
-"""The leak check of conftest.py catches what it is there for, and nothing else."""
+"""``smartbus_no_leaks`` catches what it is there for, and nothing else."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.testing.conftest import Run
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the leak check reads /proc"
 )
 
 
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+@pytest.fixture(autouse=True)
+def settings(pytester: pytest.Pytester) -> None:
     # The inner tests leak on purpose and end what they leaked when their session ends.
-    source = Path(__file__).with_name("conftest.py").read_text()
-    pytester.makeconftest(source.replace("GRACE = 5.0", "GRACE = 0.5"))
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider")
-    return pytester
+    pytester.makeini("[pytest]\nusefixtures = smartbus_no_leaks\nsmartbus_leak_grace = 0.5\n")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Py
     ],
     ids=["thread", "foreign-thread", "descriptor", "child", "zombie", "orphan"],
 )
-def test_leaks_are_reported_once(run: pytest.Pytester, body: str, message: str) -> None:
+def test_leaks_are_reported_once(
+    pytester: pytest.Pytester, run: Run, body: str, message: str
+) -> None:
     prologue = """
             import atexit, os, signal, threading
             SLEEP = ["sleep", "300"]
@@ -98,16 +100,16 @@ def test_leaks_are_reported_once(run: pytest.Pytester, body: str, message: str) 
             def test_next_one_is_not_blamed():
                 pass
             """
-    run.makepyfile(prologue + body + epilogue)
-    result = run.runpytest_subprocess()
+    pytester.makepyfile(prologue + body + epilogue)
+    result = run()
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(
         ["*ERROR at teardown of test_leak*", "left behind:", f"  {message}"]
     )
 
 
-def test_what_ends_in_time_is_no_leak(run: pytest.Pytester) -> None:
-    run.makepyfile(
+def test_what_ends_in_time_is_no_leak(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(
         """
         import multiprocessing, subprocess, threading
         def test_clean():
@@ -117,11 +119,11 @@ def test_what_ends_in_time_is_no_leak(run: pytest.Pytester) -> None:
             subprocess.run(["true"], check=True)
         """
     )
-    run.runpytest_subprocess().assert_outcomes(passed=1)
+    run().assert_outcomes(passed=1)
 
 
-def test_multiprocessing_helpers_are_no_leak(run: pytest.Pytester) -> None:
-    run.makepyfile(
+def test_multiprocessing_helpers_are_no_leak(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(
         """
         import multiprocessing
         def test_clean():
@@ -131,11 +133,11 @@ def test_multiprocessing_helpers_are_no_leak(run: pytest.Pytester) -> None:
             process.close()
         """
     )
-    run.runpytest_subprocess().assert_outcomes(passed=1)
+    run().assert_outcomes(passed=1)
 
 
-def test_wider_fixtures_and_event_loops_are_no_leak(run: pytest.Pytester) -> None:
-    run.makepyfile(
+def test_wider_fixtures_and_event_loops_are_no_leak(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(
         """
         import asyncio, socket
         import pytest
@@ -154,11 +156,13 @@ def test_wider_fixtures_and_event_loops_are_no_leak(run: pytest.Pytester) -> Non
             assert await asyncio.to_thread(int) == 0
         """
     )
-    run.runpytest_subprocess().assert_outcomes(passed=2)
+    run().assert_outcomes(passed=2)
 
 
-def test_a_failed_test_is_reported_for_its_failure_only(run: pytest.Pytester) -> None:
-    run.makepyfile(
+def test_a_failed_test_is_reported_for_its_failure_only(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    pytester.makepyfile(
         """
         import os
         def test_failed():
@@ -166,4 +170,4 @@ def test_a_failed_test_is_reported_for_its_failure_only(run: pytest.Pytester) ->
             raise RuntimeError
         """
     )
-    run.runpytest_subprocess().assert_outcomes(failed=1)
+    run().assert_outcomes(failed=1)
