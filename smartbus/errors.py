@@ -26,6 +26,8 @@ __all__ = [
     "ConnectFailedError",
     "ConnectionBrokenError",
     "DestinationNotFoundError",
+    "FlowError",
+    "FlowTimeout",
     "LibraryNotFoundError",
     "NodeNotFoundError",
     "NotConnectedError",
@@ -180,6 +182,38 @@ class SmartBusTimeoutError(SmartBusError, TimeoutError):
 
 class OtherError(SmartBusError):
     """-99: any other failure."""
+
+
+class FlowError(SmartBusError):
+    """A flow call has not brought a result.
+
+    Attributes:
+        code: IPSC's code if it refused to start the flow (it may be positive), -99 if the
+            result was no JSON array; else the reason why no result can come any more.
+        message: IPSC's text, or what was wrong.
+        invoke_id: The call's number.
+        project: The call's project.
+    """
+
+    invoke_id: int
+    project: str
+
+    def __init__(self, code: int, message: str = "", invoke_id: int = 0, project: str = "") -> None:
+        """Describe the failure of the call `invoke_id` in `project`."""
+        super().__init__(code, message)
+        self.invoke_id = invoke_id
+        self.project = project
+
+    def __str__(self) -> str:
+        return f"flow call {self.invoke_id} of {self.project!r}: {self.message} ({self.code})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        args = (self.code, self.message, self.invoke_id, self.project)
+        return type(self), args, self.__dict__.copy()
+
+
+class FlowTimeout(FlowError, SmartBusTimeoutError):
+    """-25: a flow has not answered within the time allowed."""
 
 
 class LibraryNotFoundError(SmartBusError, OSError):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import astuple
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from smartbus._c.abi import IPC_SOCKET, IPC_SOCKET_ENVIRONMENT
-from smartbus._c.core_api import EV_CONNECTED, EV_GLOBAL
 from smartbus.errors import AlreadyConnectedError, ArgumentError, NotInitializedError
+from smartbus.events import Connected, GlobalConnect
 from smartbus.net.base import BusClient
 from smartbus.net.engine import LINGER
-from smartbus.net.events import global_change
 from smartbus.net.sending import HINTS
 
 from . import instance as _instance
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from smartbus._c.events import Event
+    from smartbus.events import Event
 
 __all__ = ["Client"]
 
@@ -246,12 +246,12 @@ class Client(BusClient):
         """
 
     def _handle(self, event: Event) -> None:
-        if event.kind == EV_GLOBAL:
-            self.on_global_connect_state_changed(*global_change(event))
+        if isinstance(event, GlobalConnect):
+            self.on_global_connect_state_changed(*astuple(event))
         else:
             super()._handle(event)
 
     def _note(self, event: Event) -> None:
-        if event.kind == EV_CONNECTED and event.code == 0:
-            self._unit_id = event.id
+        if isinstance(event, Connected):
+            self._unit_id = event.access_unit_id
         super()._note(event)

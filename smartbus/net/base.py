@@ -5,17 +5,30 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from smartbus._c.core_api import EV_CONNECTED, EV_DISCONNECTED
-from smartbus._c.events import Event, Item, Packets
+from smartbus._c import events as raw
 from smartbus.errors import ArgumentError, NotConnectedError, SmartBusTimeoutError, error_for
+from smartbus.events import (
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    Event,
+    FlowEvent,
+    FlowFailed,
+    Packet,
+)
+from smartbus.head import Head
 
 from .batches import BatchMethods, cut_off_batch
-from .events import EventHandlers
+from .flowcalls import FlowCallMethods, FlowCalls
+from .handlers import EventHandlers
 from .lane import Lane
+from .reading import BAD_RESULT, read
 from .sending import cut_off
+from .subscriptions import Subscribers, Subscription
 from .text import MAX_INFO, MAX_PASSWORD, MAX_USER, whole, wire_text
 
 if TYPE_CHECKING:
@@ -26,10 +39,12 @@ if TYPE_CHECKING:
 
     from .engine import Engine
 
+_Event = TypeVar("_Event", bound=Event)
+
 _TIMEOUT = -25
 
 
-class BusClient(EventHandlers, BatchMethods):
+class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
     """What NET and IPC clients have in common."""
 
     #: Failures to connect after which the library goes on trying; any other is a refusal.
@@ -55,6 +70,8 @@ class BusClient(EventHandlers, BatchMethods):
         self._executor = event_executor
         self.encoding = encoding
         self._lane = Lane(event_executor, self._records) if event_executor is not None else None
+        self._flow_calls = FlowCalls()
+        self._subscribers = Subscribers()
         self._changed = threading.Condition()
         self._activated = False
         self._connected = False
@@ -178,6 +195,15 @@ class BusClient(EventHandlers, BatchMethods):
         with self._changed:
             self._released, self._connected = True, False
             self._changed.notify_all()
+        self._flow_calls.close()
+
+    def _after_fork(self) -> None:
+        """Cut off in a forked child, where whoever held a lock is not any more."""
+        self._changed = threading.Condition()
+        self._flow_calls.abandon()
+        if self._lane is not None:
+            self._lane.abandon()
+        self._cut_off()
 
     def __enter__(self) -> Self:
         """Activate, if not done yet."""
@@ -196,47 +222,98 @@ class BusClient(EventHandlers, BatchMethods):
 
     # ---- receiving -----------------------------------------------------------------------
 
-    def _receive(self, item: Item) -> None:
+    def subscribe(
+        self, handler: Callable[[_Event], object], *event_types: type[_Event]
+    ) -> Subscription:
+        """Have `handler` called with the events of some classes, beside the ``on_*`` methods.
+
+        It runs where those run, after them; several handlers in the order of their coming. An
+        exception in one is logged and stops nothing. Packets cost a little more with a
+        subscriber than with `on_data_batch`, nothing without one.
+
+        Args:
+            handler: Called with each event.
+            event_types: Classes of `smartbus.events`; a base class stands for all that derive
+                from it. None at all: every event.
+
+        Returns:
+            The subscription, which ends with its `Subscription.close` or with the client.
+
+        Raises:
+            TypeError: `handler` cannot be called, or one is no class of events.
+        """
+        return self._subscribers.add(handler, event_types)
+
+    def has_subscribers(self, event_type: type[Event]) -> bool:
+        """Return whether somebody subscribed to events of exactly this class."""
+        return bool(self._subscribers.of(event_type))
+
+    def _receive(self, item: raw.Item) -> None:
         """Take an event from the pump; never raises."""
-        if isinstance(item, Packets):
+        if isinstance(item, raw.Packets):
             packets = item.packets
             if self._lane is None:
-                self._guard(self.on_data_batch, packets)
+                self._take_packets(packets)
             else:
                 size = sum(len(data) for _, data in packets)
-                self._lane.submit(
-                    partial(self._guard, self.on_data_batch, packets), len(packets), size
-                )
+                self._lane.submit(partial(self._take_packets, packets), len(packets), size)
             return
-        self._note(item)
+        event = read(item, self.encoding)
+        self._note(event)
         if self._lane is None:
-            self._guard(self._handle, item)
+            self._take_event(event)
         else:
-            self._lane.submit(partial(self._guard, self._handle, item), 1, len(item.payload))
+            self._lane.submit(partial(self._take_event, event), 1, len(item.payload))
+
+    def _take_packets(self, packets: list[raw.Packet]) -> None:
+        self._guard(self.on_data_batch, packets)
+        for subscription in self._subscribers.of(Packet):
+            for head, data in packets:
+                if subscription.closed:
+                    break
+                self._guard(subscription.handler, Packet(Head(head), data))
+
+    def _take_event(self, event: Event) -> None:
+        self._guard(self._handle, event)
+        for subscription in self._subscribers.of(type(event)):
+            if not subscription.closed:
+                self._guard(subscription.handler, event)
 
     def _note(self, event: Event) -> None:
-        """Keep track of the connection, whoever runs the handlers and whenever."""
-        if event.kind == EV_CONNECTED:
-            with self._changed:
-                self._connected = event.code == 0
-                self._failure = event.code
-                self._refused = event.code != 0 and event.code not in self._passing
-                self._changed.notify_all()
-            if event.code == 0:
+        """Keep track of what happens, whoever runs the handlers and whenever."""
+        match event:
+            case Connected():
+                self._note_connection(0)
                 self._records.info("client %d connected to %s", self._client_id, self._servers)
-            else:
+            case ConnectFailed(error_code=code):
+                self._note_connection(code)
                 self._records.log(
                     logging.ERROR if self._refused else logging.WARNING,
                     "client %d: connecting to %s failed: %s%s",
                     self._client_id,
                     self._servers,
-                    error_for(event.code),
+                    error_for(code),
                     "; not trying again" if self._refused else "; trying again",
                 )
-        elif event.kind == EV_DISCONNECTED:
-            with self._changed:
-                self._connected = False
-                self._changed.notify_all()
-            self._records.warning(
-                "client %d lost its connection to %s", self._client_id, self._servers
-            )
+                if self._refused:
+                    self._flow_calls.fail(code, f"{self._servers} refused the client")
+            case Disconnected():
+                with self._changed:
+                    self._connected = False
+                    self._changed.notify_all()
+                self._records.warning(
+                    "client %d lost its connection to %s", self._client_id, self._servers
+                )
+            case FlowEvent():
+                if isinstance(event, FlowFailed) and event.error_code == BAD_RESULT:
+                    self._records.error(
+                        "client %d: flow call %d: %s", self._client_id, event.invoke_id, event.msg
+                    )
+                self._flow_calls.take(event)
+
+    def _note_connection(self, code: int) -> None:
+        with self._changed:
+            self._connected = code == 0
+            self._failure = code
+            self._refused = code != 0 and code not in self._passing
+            self._changed.notify_all()

@@ -76,16 +76,15 @@ class Engine:
     def close(self, linger: float) -> None:
         """End the pump, close what can be closed and cut every client off."""
         self.pump.stop(linger)
-        self._forget_members()
+        for client in tuple(self._members.values()):
+            client._cut_off()  # noqa: SLF001 - the other half of this class
+        self._members.clear()
         self.backend.close()
 
     def abandon(self) -> None:
         """Forget everything: a fork has left this process without its threads."""
         self.pump.abandon()
         self.backend.abandon()
-        self._forget_members()
-
-    def _forget_members(self) -> None:
-        for client in tuple(self._members.values()):
-            client._cut_off()  # noqa: SLF001 - the other half of this class
+        for client in self._members.values():
+            client._after_fork()  # noqa: SLF001 - as above
         self._members.clear()

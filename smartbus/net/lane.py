@@ -57,3 +57,7 @@ class Lane:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Forget who may have held the lock: this is a forked child."""
+        self._changed = threading.Condition()

@@ -10,6 +10,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import TYPE_CHECKING, cast
 
 from smartbus._c import opening
@@ -22,10 +23,11 @@ from smartbus.errors import (
     UnitIdError,
     error_for,
 )
+from smartbus.events import GlobalConnect
 
 from .engine import LINGER, Engine
-from .events import global_change
 from .log import LOGGER
+from .reading import read_global
 
 if TYPE_CHECKING:
     from smartbus._c.backend import NetBackend
@@ -76,12 +78,14 @@ class Runtime(Engine):
             )
 
     def _global_change(self, event: Event) -> None:
-        if self.callback is None:
-            return
-        try:
-            self.callback(*global_change(event))
-        except Exception:  # noqa: BLE001 - foreign code must not stop the pump
-            LOGGER.exception("global_connect_callback raised")
+        if self.callback is not None:
+            try:
+                self.callback(*astuple(read_global(event)))
+            except Exception:  # noqa: BLE001 - foreign code must not stop the pump
+                LOGGER.exception("global_connect_callback raised")
+        for client in tuple(self.clients.values()):
+            if client.has_subscribers(GlobalConnect):
+                client._receive(event)  # noqa: SLF001 - the other half of that class
 
 
 # ---- the one of this process --------------------------------------------------------------

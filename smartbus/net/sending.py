@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from smartbus._c.abi import MAX_DATA, MAX_TITLE
@@ -166,10 +167,34 @@ class SendingMethods:
             TypeError: `params` is no list, or holds what JSON does not know.
             SmartBusError: As `send_data`.
         """
+        launch, what = self._flow_launch(
+            "launch_flow",
+            *(server_unit_id, process_index, project_id, flow_id, mode, timeout, params),
+        )
+        return self._sent(launch(), what)
+
+    def _flow_launch(
+        self,
+        name: str,
+        server_unit_id: int,
+        process_index: int,
+        project_id: str,
+        flow_id: str,
+        mode: int,
+        timeout: float,
+        params: Sequence[Any] | None,
+    ) -> tuple[Callable[[], int], str]:
+        """Return what starts a flow, and what to call that in an error.
+
+        Raises:
+            SmartBusError: See `launch_flow`.
+            TypeError: Likewise.
+        """
         if params is not None and not isinstance(params, (list, tuple)):
             raise TypeError(f"params must be a list, not {type(params).__name__}")
         self._check_alive()
-        code = self._runtime.backend.call_flow(
+        launch = partial(
+            self._runtime.backend.call_flow,
             self._client_id,
             whole("server_unit_id", server_unit_id),
             whole("process_index", process_index, -1, 255),
@@ -179,10 +204,9 @@ class SendingMethods:
             milliseconds("timeout", timeout),
             dumps_ascii(list(params or ())).encode("ascii"),
         )
-        return self._sent(
-            code,
-            f"launch_flow(unit {server_unit_id}, process {process_index}, {project_id!r}, "
-            f"{flow_id!r}, mode {mode}, {timeout} s)",
+        return launch, (
+            f"{name}(unit {server_unit_id}, process {process_index}, {project_id!r}, "
+            f"{flow_id!r}, mode {mode}, {timeout} s)"
         )
 
     def notify(

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from smartbus import errors
-from smartbus.errors import ERRORS, LibraryNotFoundError, SmartBusError, check, error_for
+from smartbus.errors import (
+    ERRORS,
+    BufferFullError,
+    FlowError,
+    FlowTimeout,
+    LibraryNotFoundError,
+    SmartBusError,
+    check,
+    error_for,
+)
 
 # NET.md 10.1.
 DOCUMENTED_CODES = {*range(-25, 0), -99}
@@ -28,9 +37,8 @@ def test_codes_are_those_of_the_core_header() -> None:
 
 def test_all_public_classes_are_exported() -> None:
     classes = {cls.__name__ for cls in ERRORS.values()}
-    assert classes | {"ERRORS", "LibraryNotFoundError", "SmartBusError", "check", "error_for"} == (
-        set(errors.__all__)
-    )
+    others = {"FlowError", "FlowTimeout", "LibraryNotFoundError", "SmartBusError"}
+    assert classes | others | {"ERRORS", "check", "error_for"} == set(errors.__all__)
 
 
 @pytest.mark.parametrize("code", sorted(ERRORS))
@@ -115,3 +123,29 @@ def test_library_not_found_lists_every_attempt() -> None:
         assert "busnetcli: not on the search path" in str(error)
         assert "core: was not built" in str(error)
     assert "nothing" in str(LibraryNotFoundError([]))
+
+
+@pytest.mark.parametrize(
+    ("original", "text"),
+    [
+        (FlowError(5, "没有这个流程", 7, "项目"), "flow call 7 of '项目': 没有这个流程 (5)"),
+        (FlowError(-9, invoke_id=1), "flow call 1 of '': client does not exist (-9)"),
+        (FlowTimeout(-25, "too late", 8, "P"), "flow call 8 of 'P': too late (-25)"),
+    ],
+)
+def test_flow_errors(original: FlowError, text: str) -> None:
+    copy: FlowError = pickle.loads(pickle.dumps(original))  # noqa: S301 - our own bytes
+    for error in (original, copy):
+        assert type(error) is type(original)
+        assert (error.code, error.message) == (original.code, original.message)
+        assert (error.invoke_id, error.project) == (original.invoke_id, original.project)
+        assert str(error) == text
+        assert isinstance(error, SmartBusError)
+        assert isinstance(error, TimeoutError) == (original.code == -25)
+
+
+def test_an_error_tells_how_many_packets_went() -> None:
+    assert SmartBusError(-7).sent == 0
+    error = BufferFullError(-7)
+    error.sent = 12
+    assert pickle.loads(pickle.dumps(error)).sent == 12  # noqa: S301 - our own bytes

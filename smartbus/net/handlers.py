@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from smartbus._c.core_api import EV_CONNECTED, EV_DISCONNECTED, EV_FLOW_ACK, EV_FLOW_RETURN
-from smartbus._c.events import Event, Packet, texts
-from smartbus.encoding import decode_text, decode_wire_text
+from smartbus._c import events as raw
+from smartbus.events import (
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    Event,
+    FlowAcknowledged,
+    FlowFailed,
+    FlowReturned,
+    FlowTimedOut,
+)
 from smartbus.head import Head
 from smartbus.utils import LoggerMixin
-
-#: ``on_flow_error`` gets this code when a flow's result is no JSON array (``OtherError``).
-BAD_RESULT: Final = -99
-
-_TIMEOUT: Final = -25
-_RETURNED: Final = 1
 
 
 class EventHandlers(LoggerMixin):
@@ -57,7 +58,7 @@ class EventHandlers(LoggerMixin):
             data: What was sent.
         """
 
-    def on_data_batch(self, batch: list[Packet]) -> None:
+    def on_data_batch(self, batch: list[raw.Packet]) -> None:
         """Consecutive packets came in; calls `on_data` for each of them.
 
         Override it instead of `on_data` where speed matters.
@@ -76,7 +77,7 @@ class EventHandlers(LoggerMixin):
         Args:
             head: The packet's; None with status -25.
             project_id: The project of the call.
-            invoke_id: What `launch_flow` returned.
+            invoke_id: What `launch_flow` returned, or the future's of `call_flow`.
             status_code: 1 the flow started; -25 no ack came in time; else IPSC's error.
             msg: IPSC's message.
         """
@@ -89,7 +90,7 @@ class EventHandlers(LoggerMixin):
         Args:
             head: The packet's.
             project_id: The project of the call.
-            invoke_id: What `launch_flow` returned.
+            invoke_id: What `launch_flow` returned, or the future's of `call_flow`.
             params: The flow's result; empty if it returned no text at all.
         """
 
@@ -101,7 +102,7 @@ class EventHandlers(LoggerMixin):
         Args:
             head: The packet's.
             project_id: The project of the call.
-            invoke_id: What `launch_flow` returned.
+            invoke_id: What `launch_flow` returned, or the future's of `call_flow`.
             error_code: The library's code; -99 if the result was no JSON array (it is logged).
         """
 
@@ -111,64 +112,33 @@ class EventHandlers(LoggerMixin):
         Args:
             head: None: there is no packet.
             project_id: The project of the call.
-            invoke_id: What `launch_flow` returned.
+            invoke_id: What `launch_flow` returned, or the future's of `call_flow`.
         """
 
-    # ---- from C's events to these methods --------------------------------------------------
+    # ---- from events to these methods ----------------------------------------------------
 
-    def _guard(self, handler: Callable[..., None], *args: object) -> None:
+    def _guard(self, handler: Callable[..., object], *args: object) -> None:
         try:
             handler(*args)
         except (Exception, SystemExit):  # noqa: BLE001 - foreign code must not stop the pump
             self._records.exception("client %d: a handler raised", self._client_id)
 
     def _handle(self, event: Event) -> None:
-        """Call the handler of `event`."""
-        if event.kind == EV_CONNECTED:
-            if event.code == 0:
+        """Call the method that stands for `event`."""
+        match event:
+            case Connected():
                 self.on_connect()
-            else:
-                self.on_connect_fail(event.code)
-        elif event.kind == EV_DISCONNECTED:
-            self.on_disconnect()
-        elif event.kind in (EV_FLOW_ACK, EV_FLOW_RETURN):
-            head = Head(event.head) if event.head is not None else None
-            project, text = texts(event.payload, 2)
-            about = (head, decode_wire_text(project), event.id)
-            if event.kind == EV_FLOW_ACK:
-                self.on_flow_ack(*about, event.code, decode_wire_text(text))
-            elif event.code == _TIMEOUT:
-                self.on_flow_timeout(*about)
-            elif event.code != _RETURNED:
-                self.on_flow_error(*about, event.code)
-            else:
-                try:
-                    result = _flow_result(decode_text(text, self.encoding))
-                except ValueError as error:
-                    self._records.error(
-                        "client %d: result of flow call %d: %s", self._client_id, event.id, error
-                    )
-                    self.on_flow_error(*about, BAD_RESULT)
-                else:
-                    self.on_flow_resp(*about, result)
-
-
-def global_change(event: Event) -> tuple[int, int, int, int, int, str]:
-    """Return what a global connect event says: unit, client, type, access unit, status, info."""
-    unit, client_id, client_type, access_unit, status = (event.head or bytes(5))[:5]
-    (info,) = texts(event.payload, 1)
-    return unit, client_id, client_type, access_unit, status, decode_wire_text(info)
-
-
-def _flow_result(text: str) -> list[Any]:
-    if not text:
-        return []
-    try:
-        result = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"no JSON: {error}: {text[:200]!r}") from None
-    except RecursionError:
-        raise ValueError("JSON is nested too deeply") from None
-    if not isinstance(result, list):
-        raise ValueError(f"no JSON array: {text[:200]!r}")  # noqa: TRY004 - a value from outside
-    return result
+            case ConnectFailed():
+                self.on_connect_fail(event.error_code)
+            case Disconnected():
+                self.on_disconnect()
+            case FlowAcknowledged():
+                self.on_flow_ack(
+                    event.head, event.project_id, event.invoke_id, event.status_code, event.msg
+                )
+            case FlowReturned():
+                self.on_flow_resp(event.head, event.project_id, event.invoke_id, event.params)
+            case FlowFailed():
+                self.on_flow_error(event.head, event.project_id, event.invoke_id, event.error_code)
+            case FlowTimedOut():
+                self.on_flow_timeout(event.head, event.project_id, event.invoke_id)
