@@ -7,7 +7,12 @@ one test may keep what they hold; ask for them by argument, not with
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from smartbus.bus import Bus
 
 # Where this checkout is not installed there is no entry point. Twice does not happen: the
 # entry point has the same name.
@@ -17,3 +22,9 @@ pytest_plugins = ["smartbus.testing"]
 @pytest.fixture(autouse=True)
 def leak_check(smartbus_no_leaks: None) -> None:
     """Fail a test that leaves a thread, a descriptor or a process behind."""
+
+
+@pytest.fixture
+def bus(smartbus_bus: Bus) -> Bus:
+    """Run a bus; some directories have another one."""
+    return smartbus_bus

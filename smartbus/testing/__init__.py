@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .buses import BusFactory
     from .client import RecordingClient
     from .flows import FlowHost, FlowRun
-    from .waiting import Record, wait_for_client, wait_until
+    from .waiting import Record, wait_for_client, wait_until, wait_until_async
 
     #: What ``smartbus_flows`` returns: a directory, or sources by "project/flow", or nothing.
     Flows = str | os.PathLike[str] | Mapping[str, str] | None
@@ -50,6 +50,7 @@ __all__ = [
     "RecordingClient",
     "wait_for_client",
     "wait_until",
+    "wait_until_async",
 ]
 
 _ROOMS = {
@@ -60,6 +61,7 @@ _ROOMS = {
     "RecordingClient": "client",
     "wait_for_client": "waiting",
     "wait_until": "waiting",
+    "wait_until_async": "waiting",
 }
 
 

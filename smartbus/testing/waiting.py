@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from smartbus.bus import Bus
 
-__all__ = ["TIMEOUT", "Record", "wait_for_client", "wait_until"]
+__all__ = ["TIMEOUT", "Record", "wait_for_client", "wait_until", "wait_until_async"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,10 +43,25 @@ def wait_until(
     """
     deadline = time.monotonic() + timeout
     while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not happen within {timeout:g} s")
+        _check(deadline, timeout, what)
         time.sleep(_PERIOD)
     return value
+
+
+async def wait_until_async(
+    condition: Callable[[], R], timeout: float = TIMEOUT, what: str = "what was waited for"
+) -> R:
+    """Wait as `wait_until` does, but let the event loop go on meanwhile."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        _check(deadline, timeout, what)
+        await asyncio.sleep(_PERIOD)
+    return value
+
+
+def _check(deadline: float, timeout: float, what: str) -> None:
+    if time.monotonic() > deadline:
+        raise AssertionError(f"{what} did not happen within {timeout:g} s")
 
 
 def wait_for_client(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from smartbus.aio import Address, SmartBusClient, Timing
+from smartbus.testing import wait_until_async as until
 from smartbus.wire import (
     Cmd,
     CmdType,
@@ -20,7 +21,7 @@ from smartbus.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -54,14 +55,6 @@ GOLDEN = load_golden()
 async def soon(awaitable: Awaitable[T]) -> T:
     """Await something that must happen before the deadline."""
     return await asyncio.wait_for(awaitable, DEADLINE)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds."""
-    end = asyncio.get_running_loop().time() + DEADLINE
-    while not condition():
-        assert asyncio.get_running_loop().time() < end, "did not happen"
-        await asyncio.sleep(0.002)
 
 
 class Peer:

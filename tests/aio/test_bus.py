@@ -19,19 +19,14 @@ from smartbus.aio import (
 )
 from smartbus.bus import Bus
 from smartbus.errors import PasswordError, UserError
+from smartbus.testing import wait_until_async as until
 from smartbus.wire import Cmd, CmdType
-from tests.aio.peers import QUICK, Events, soon, until
+from tests.aio.peers import QUICK, Events, soon
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 A, B, HOST = (20, 3, 18), (21, 4, 5), (0, 7, 2)
-
-
-@pytest.fixture
-def bus() -> Iterator[Bus]:
-    with Bus() as bus:
-        yield bus
 
 
 def client_at(bus: Bus, address: tuple[int, int, int], **kwargs: Any) -> SmartBusClient:

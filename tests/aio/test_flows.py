@@ -20,8 +20,9 @@ from smartbus.errors import (
     TooLargeError,
     UnitIdError,
 )
+from smartbus.testing import wait_until_async as until
 from smartbus.wire import Cmd, FlowAck, FlowCall, FlowReturn, encode_frame
-from tests.aio.peers import CLIENT, GOLDEN, IPSC, QUICK, client_of, soon, until
+from tests.aio.peers import CLIENT, GOLDEN, IPSC, QUICK, client_of, soon
 from tests.aio.test_messages import Pair, connect, golden, raw
 
 if TYPE_CHECKING:

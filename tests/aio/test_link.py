@@ -23,8 +23,9 @@ from smartbus.errors import (
     UnitIdError,
     UserError,
 )
+from smartbus.testing import wait_until_async as until
 from smartbus.wire import Heartbeat, RegistrationAck
-from tests.aio.peers import CLIENT, GOLDEN, QUICK, Events, Server, client_of, soon, until
+from tests.aio.peers import CLIENT, GOLDEN, QUICK, Events, Server, client_of, soon
 
 if TYPE_CHECKING:
     from smartbus.wire import Frame

@@ -20,6 +20,7 @@ from smartbus.errors import (
     TooLargeError,
     UnitIdError,
 )
+from smartbus.testing import wait_until_async as until
 from smartbus.wire import MAX_DATA, Cmd, FlowCall, GlobalConnect, Notify, encode_frame
 from tests.aio.peers import (
     CLIENT,
@@ -32,7 +33,6 @@ from tests.aio.peers import (
     Server,
     client_of,
     soon,
-    until,
 )
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smartbus._c.lookup import VENDOR_WHEEL
-from smartbus.bus import Bus
 from tests.behaviour.couple import Couple
 from tests.net.peer import KINDS, THUNKS, Peer
 
@@ -48,12 +47,6 @@ def start(kind: str, unit: int) -> Peer:
 def everything() -> list[str]:
     """All libraries that there are here."""
     return [kind for kind in KINDS if kind != "vendor" or without_vendor() is None]
-
-
-@pytest.fixture
-def bus() -> Iterator[Bus]:
-    with Bus() as bus:
-        yield bus
 
 
 @pytest.fixture(params=list(KINDS))

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,13 +26,12 @@ from smartbus.errors import (
     NotInitializedError,
     UnitIdError,
 )
+from smartbus.testing import wait_until as soon
 from smartbus.wire import Address, Cmd, CmdType, Frame, FrameParser, RegistrationAck, encode_frame
 from smartbus.wire import Registration as Request
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-T = TypeVar("T")
 
 DEADLINE = 20.0
 
@@ -80,17 +79,6 @@ class Raw:
             while data:
                 data = self.socket.recv(1 << 16)
         return True
-
-
-def soon(condition: Callable[[], T]) -> T:
-    """Wait until `condition` holds, and return what it says."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        result = condition()
-        if result:
-            return result
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture

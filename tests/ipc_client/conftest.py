@@ -12,7 +12,6 @@ from smartbus._c.abi import IpcAbi
 from smartbus._c.core_api import Core
 from smartbus._c.inbox import Inbox
 from smartbus._c.lookup import load_core
-from smartbus.bus import Bus
 from smartbus.ipc import Client
 from smartbus.net import Client as NetClient
 from tests.ipc_client.kinds import KINDS, Kind, arguments, is_vendor
@@ -20,6 +19,9 @@ from tests.ipc_client.kinds import KINDS, Kind, arguments, is_vendor
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from smartbus.bus import Bus
+    from smartbus.testing import BusFactory
 
 
 @pytest.fixture
@@ -32,9 +34,8 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def bus(path: str) -> Iterator[Bus]:
-    with Bus(unit_id=3, ipc_path=path) as bus:
-        yield bus
+def bus(path: str, smartbus_bus_factory: BusFactory) -> Bus:
+    return smartbus_bus_factory(unit_id=3, ipc_path=path)
 
 
 @pytest.fixture(autouse=True)

@@ -6,39 +6,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smartbus.ipsc import Ipsc, IpscThread
 from tests.ipc_client.recorder import connected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from smartbus.bus import Bus
+    from smartbus.testing import FlowHost, FlowHostFactory
     from tests.ipc_client.kinds import Kind
 
 SCRIPTS = {
-    "Echo": "result = params",
-    "Answer": (
+    "项目/Echo": "result = params",
+    "项目/Answer": (
         "wait = SmartbusWaitNotify(params[0], 0, 20000)\n"
         "smartbusSendData(GetSvrNodeID(), 5, -1, 9, 3, 'waiting')\n"
         "result = [AsynchInvoke(wait)]"
     ),
-    "Silent": "AsynchInvoke(SmartbusWaitNotify('never', 1, 20000))",
+    "项目/Silent": "AsynchInvoke(SmartbusWaitNotify('never', 1, 20000))",
 }
 
 
 @pytest.fixture
-def ipsc(bus: Bus, tmp_path: Path) -> Iterator[Ipsc]:
+def ipsc(bus: Bus, smartbus_ipsc_factory: FlowHostFactory) -> FlowHost:
     """Process 0 of the bus's unit."""
-    (tmp_path / "项目").mkdir()
-    for flow, source in SCRIPTS.items():
-        (tmp_path / "项目" / f"{flow}.py").write_text(source, encoding="utf-8")
-    ipsc = Ipsc(bus.host, bus.port, tmp_path, unit_id=bus.unit_id)
-    with IpscThread(ipsc):
-        yield ipsc
+    return smartbus_ipsc_factory(bus, SCRIPTS)
 
 
-def test_flow_call(kind: Kind, ipsc: Ipsc) -> None:
+def test_flow_call(kind: Kind, ipsc: FlowHost) -> None:
     client = connected(**kind)
     params = [1, "文", None, {"k": [True]}]
     first = client.launch_flow(3, 0, "项目", "Echo", 0, 20.0, params)
@@ -51,20 +43,20 @@ def test_flow_call(kind: Kind, ipsc: Ipsc) -> None:
     assert client.record.expect("flow_resp", second)[2] == []
 
 
-def test_a_flow_that_is_not_there(kind: Kind, ipsc: Ipsc) -> None:
+def test_a_flow_that_is_not_there(kind: Kind, ipsc: FlowHost) -> None:
     client = connected(**kind)
     call = client.launch_flow(3, 0, "项目", "Nothing", 1, 20.0, [])
     assert client.record.expect("flow_ack", call)[2] == -8
 
 
-def test_a_flow_that_takes_too_long(kind: Kind, ipsc: Ipsc) -> None:
+def test_a_flow_that_takes_too_long(kind: Kind, ipsc: FlowHost) -> None:
     client = connected(**kind)
     call = client.launch_flow(3, 0, "项目", "Silent", 0, 0.2, [])
     client.record.expect("flow_ack", call, 1)
     assert client.record.expect("flow_timeout", call)[2:] == ("项目", None)
 
 
-def test_notify(kind: Kind, ipsc: Ipsc) -> None:
+def test_notify(kind: Kind, ipsc: FlowHost) -> None:
     client = connected(**kind)
     call = client.launch_flow(3, 0, "项目", "Answer", 0, 20.0, ["标题"])
     client.record.expect("data")

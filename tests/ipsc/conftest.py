@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +9,15 @@ import pytest
 import pytest_asyncio
 
 from smartbus.aio import SmartBusClient
-from smartbus.bus import Bus
 from smartbus.ipsc import Ipsc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
+
+    from smartbus.bus import Bus
 
 #: The flows of this repository.
 FLOWS = Path(__file__).parents[2] / "flows"
-
-
-@pytest.fixture
-def bus() -> Iterator[Bus]:
-    with Bus() as bus:
-        yield bus
 
 
 @pytest.fixture
@@ -65,11 +59,3 @@ async def ipsc(bus: Bus, flows: Path) -> AsyncIterator[Ipsc]:
 async def caller(bus: Bus, flows: Path, ipsc: Ipsc) -> AsyncIterator[Caller]:
     async with SmartBusClient(bus.host, bus.port, 20, 0, 20, info="caller") as client:
         yield Caller(client, flows)
-
-
-async def until(condition: Any) -> None:
-    """Wait until `condition()` holds."""
-    end = asyncio.get_running_loop().time() + 10
-    while not condition():
-        assert asyncio.get_running_loop().time() < end, "did not happen"
-        await asyncio.sleep(0.002)

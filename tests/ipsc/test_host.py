@@ -23,9 +23,10 @@ from smartbus.errors import (
     UserError,
 )
 from smartbus.ipsc import Ipsc, IpscThread
+from smartbus.testing import wait_until_async as until
 from smartbus.wire import Address, Cmd, FlowAck, FlowCall
 from tests.aio.peers import Server
-from tests.ipsc.conftest import FLOWS, Caller, until
+from tests.ipsc.conftest import FLOWS, Caller
 
 if TYPE_CHECKING:
     from pathlib import Path

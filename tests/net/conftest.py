@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smartbus.bus import Bus
 from smartbus.net import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNIT = 20
-
-
-@pytest.fixture
-def bus() -> Iterator[Bus]:
-    with Bus() as bus:
-        yield bus
 
 
 @pytest.fixture(autouse=True)

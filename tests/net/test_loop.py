@@ -6,7 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,19 +14,9 @@ from smartbus.bus import Bus
 from smartbus.errors import ArgumentError
 from smartbus.head import Head
 from smartbus.net import Client
+from smartbus.testing import wait_until_async as until
 from tests.net.conftest import UNIT
 from tests.net.recorder import DEADLINE, Recorder
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async def poll() -> None:
-        while not condition():  # noqa: ASYNC110 - conditions of all sorts
-            await asyncio.sleep(0.002)
-
-    await asyncio.wait_for(poll(), DEADLINE)
 
 
 def initialize(kind: str, **more: Any) -> None:

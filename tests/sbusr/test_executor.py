@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -16,13 +16,13 @@ from sbusr.executor import Executor, ResetError
 from sbusr.jsonrpc import Error
 from sbusr.process import State
 from smartbus.head import Head
+from smartbus.testing import wait_until_async as until
 from tests.sbusr.sink import TIMEOUT, Sink, head, request
 
 PACKAGES = Path(__file__).parent / "packages"
 HEAD = head()
 
 Make = Callable[..., Awaitable[Executor]]
-_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -40,15 +40,6 @@ async def make() -> AsyncIterator[Make]:
     yield start
     for executor in made:
         await executor.aclose(timeout=0.1)
-
-
-async def until(condition: Callable[[], _T]) -> _T:
-    """Wait until a condition holds; its value."""
-    deadline = time.monotonic() + TIMEOUT
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
-    return value
 
 
 def pids(executor: Executor) -> set[int]:

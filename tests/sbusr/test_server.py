@@ -3,9 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,11 @@ from sbusr import config, globalvars, server
 from sbusr.server import Server, StartError
 from sbusr.webhandlers import FlowHandler, FlowInvokeAck
 from smartbus.bus import Bus
+from smartbus.testing import wait_until_async as until
 from tests.sbusr.peer import TIMEOUT, ScriptedIpsc
 from tests.sbusr.sink import request
 
 PACKAGES = Path(__file__).parent / "packages"
-
-
-@pytest.fixture
-def bus() -> Iterator[Bus]:
-    with Bus() as running:
-        yield running
 
 
 @pytest.fixture
@@ -98,13 +92,6 @@ async def start(settings: config.Settings) -> AsyncIterator[Start]:
 
         yield begin
     assert globalvars.net_smartbusclients == []
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
 
 
 # ---- RPC -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import threading
@@ -23,6 +24,7 @@ from smartbus.testing import (
     RecordingClient,
     wait_for_client,
     wait_until,
+    wait_until_async,
 )
 from smartbus.testing.loop import LoopThread
 from smartbus.wire import Cmd, CmdType
@@ -45,6 +47,18 @@ def test_wait_until_gives_up() -> None:
     with pytest.raises(AssertionError, match=r"^the end did not happen within 0\.05 s$"):
         wait_until(lambda: False, 0.05, "the end")
     assert time.monotonic() - begin >= 0.05
+
+
+def test_waiting_in_an_event_loop() -> None:
+    async def main() -> int:
+        answer = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(answer.set_result, 42)
+        await wait_until_async(answer.done)
+        with pytest.raises(AssertionError, match="the end did not happen"):
+            await wait_until_async(lambda: False, 0.01, "the end")
+        return int(answer.result())
+
+    assert asyncio.run(main()) == 42
 
 
 def test_a_record_wakes_who_waits() -> None:
@@ -247,8 +261,6 @@ def test_a_host_that_cannot_connect_leaves_nothing(smartbus_bus_factory: BusFact
 
 
 def test_from_an_event_loop(smartbus_ipsc: FlowHost) -> None:
-    import asyncio
-
     smartbus_ipsc.write("P", "F", "result = params")
 
     async def main() -> list[Any]:
@@ -261,8 +273,6 @@ def test_from_an_event_loop(smartbus_ipsc: FlowHost) -> None:
 
 
 def test_a_loop_cancels_what_runs_when_it_ends() -> None:
-    import asyncio
-
     loop = LoopThread("a loop")
     assert loop.call(threading.current_thread).name == "a loop"
     begun, cancelled = threading.Event(), threading.Event()
