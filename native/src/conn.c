@@ -294,6 +294,10 @@ void sbi_conn_flush(struct sbi_conn *conn) {
   watch(conn);
 }
 
+bool sbi_conn_blocked(const struct sbi_conn *conn) {
+  return (conn->watch.want & SBI_WRITE) != 0;
+}
+
 /* ---- readiness ------------------------------------------------------------- */
 
 static void finish_connect(struct sbi_conn *conn) {

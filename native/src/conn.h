@@ -82,6 +82,8 @@ void sbi_conn_close(struct sbi_conn *conn);
 uint8_t *sbi_conn_reserve(struct sbi_conn *conn, size_t size);
 /* Write as much as the socket takes, watch for room if that was not all. */
 void sbi_conn_flush(struct sbi_conn *conn);
+/* Did its socket take less than there was? Readiness says when it takes more. */
+bool sbi_conn_blocked(const struct sbi_conn *conn);
 
 /* Stop taking frames; bytes stay where they are. */
 void sbi_conn_pause(struct sbi_conn *conn);

@@ -376,10 +376,12 @@ void sbi_loop_dispatch(struct sbi_loop *loop) {
   loop->waiting = false;
 #endif
   loop->now = sbi_now_ms();
+  loop->woken = loop->ready_count == 0;
   for (int i = 0; i < loop->ready_count; i++) {
     uint64_t key = loop->ready_keys[i];
     if (key == KEY_WAKE) {
       sbi_wake_clear(loop->wake_read);
+      loop->woken = true;
       continue;
     }
 #ifdef SBI_EPOLL

@@ -44,6 +44,7 @@ struct sbi_loop {
   struct sbi_timer **heap;
   size_t heap_count, heap_size, heap_promised;
   int ready_count;
+  bool woken; /* the last wait ended by sbi_loop_wake, its time-out or a signal */
   uint64_t ready_keys[SBI_LOOP_EVENTS];
   unsigned ready_events[SBI_LOOP_EVENTS];
 #ifdef SBI_EPOLL

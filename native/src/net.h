@@ -58,6 +58,7 @@ struct sbi_client {
 
 enum {
   SBI_CLIENTS_MAX = 48,
+  SBI_GATHER_US = 200, /* the frames of a burst leave together, so much later at most */
   SBI_QUEUE_FRAMES = 100000,
   SBI_QUEUE_BYTES = 64 << 20,
   SBI_RETRY_MS = 2000,
@@ -91,7 +92,7 @@ struct sb_net {
   bool flush_soon; /* it will flush in a moment */
   bool corked;
   pthread_t corked_thread;
-  int64_t last_send_us;
+  int64_t last_send_us, last_flush_us;
   struct sbi_link *dirty;
   int64_t last_step; /* ms */
   bool stopping, has_keeper;

@@ -5,8 +5,7 @@
 enum {
   FLUSH_BYTES = 32 * 1024,        /* a sender writes by itself from here on */
   BATCH_FLUSH_BYTES = 128 * 1024, /* … and so often while it queues a batch */
-  BURST_US = 50,                  /* frames closer than this are a burst … */
-  GATHER_US = 100                 /* … and leave together, so much later at most */
+  BURST_US = 20                   /* frames closer than this are a burst, and leave together */
 };
 
 struct place {
@@ -32,25 +31,36 @@ static int reserve(sb_net *net, int id, size_t size, struct place *place) {
   return place->bytes == NULL ? SB_ENOMEM : SB_OK;
 }
 
+/* Somebody flushes in a moment: the end of a burst must not wait for its next frame. */
+static void flush_later(sb_net *net) {
+  if (net->flush_soon) return;
+  if (net->parked) {
+    net->flush_soon = true;
+    sbi_loop_soon(&net->loop, SBI_GATHER_US);
+  } else if (net->has_keeper) {
+    net->flush_soon = true;
+    sbi_wake_signal(net->keeper_write);
+  } else {
+    sbi_net_flush(net);
+  }
+}
+
 /* A frame was queued: see sb_net_cork for when it leaves. */
 static void queued(sb_net *net, struct sbi_link *link) {
   if (link == NULL) return;
-  if (link->conn.out.bytes >= FLUSH_BYTES) {
-    sbi_conn_flush(&link->conn);
-    return;
-  }
+  bool much = link->conn.out.bytes >= FLUSH_BYTES, blocked = sbi_conn_blocked(&link->conn);
   sbi_net_dirty(net, link);
-  if (net->corked && pthread_equal(net->corked_thread, pthread_self())) return;
+  if (!much && net->corked && pthread_equal(net->corked_thread, pthread_self())) return;
+  if (blocked && net->parked) return; /* the parked thread writes when the socket takes more */
   int64_t now = sbi_now_us();
   bool burst = now - net->last_send_us < BURST_US;
   net->last_send_us = now;
-  if (!burst || !net->parked) {
-    sbi_net_flush(net);
-  } else if (!net->flush_soon) {
-    /* Waking the parked thread for each frame would cost more than the frame. */
-    net->flush_soon = true;
-    sbi_loop_soon(&net->loop, GATHER_US);
+  if (burst && (!much || blocked) && now - net->last_flush_us < SBI_GATHER_US) {
+    flush_later(net);
+    return;
   }
+  net->last_flush_us = now;
+  sbi_net_flush(net);
 }
 
 static int check_data(const sb_net *net, int dst_unit, const void *data, int size) {

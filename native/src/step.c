@@ -1,4 +1,5 @@
 #include <poll.h>
+#include <time.h>
 
 #include "net.h"
 
@@ -50,15 +51,8 @@ static void work(sb_net *net) {
   sbi_net_flush(net);
 }
 
-int sb_net_step(sb_net *net, int timeout_ms) {
-  pthread_mutex_lock(&net->lock);
-  net->loop.now = sbi_now_ms();
-  sbi_inbox_quiet(net->inbox, true);
-  /* The host has handled what it drained before, but not what the keeper added since. */
-  if (sbi_inbox_count(net->inbox) == 0) end_grace(net);
-  resume_held(net);
-  sbi_net_flush(net);
-  if (timeout_ms != 0 && sbi_inbox_count(net->inbox) > 0) timeout_ms = 0;
+/* One look at the sockets; the lock is given up while it waits. */
+static void look(sb_net *net, int timeout_ms) {
   int wait = sbi_loop_prepare(&net->loop, timeout_ms);
   if (timeout_ms == 0) {
     sbi_loop_wait(&net->loop, 0);
@@ -72,9 +66,26 @@ int sb_net_step(sb_net *net, int timeout_ms) {
     net->parked = false;
   }
   work(net);
-  sbi_inbox_quiet(net->inbox, false);
   net->last_step = net->loop.now;
+}
+
+int sb_net_step(sb_net *net, int timeout_ms) {
+  pthread_mutex_lock(&net->lock);
+  net->loop.now = sbi_now_ms();
+  int64_t end = net->loop.now + timeout_ms;
+  sbi_inbox_quiet(net->inbox, true);
+  /* The host has handled what it drained before, but not what the keeper added since. */
+  if (sbi_inbox_count(net->inbox) == 0) end_grace(net);
+  resume_held(net);
+  sbi_net_flush(net);
   int count = (int)sbi_inbox_count(net->inbox);
+  /* A thread that only sends is not to be woken, with its interpreter's lock, by what is no event. */
+  do {
+    look(net, count > 0 ? 0 : timeout_ms);
+    count = (int)sbi_inbox_count(net->inbox);
+    if (timeout_ms > 0) timeout_ms = end > net->loop.now ? (int)(end - net->loop.now) : 0;
+  } while (count == 0 && timeout_ms != 0 && !net->loop.woken);
+  sbi_inbox_quiet(net->inbox, false);
   pthread_mutex_unlock(&net->lock);
   return count;
 }
@@ -83,14 +94,24 @@ void sb_net_wake(sb_net *net) {
   sbi_loop_wake(&net->loop);
 }
 
-/* The keeper: does the host's step when the host is busy elsewhere. */
+/* The keeper: does the host's step when the host is busy elsewhere, and sends what the end of a burst
+ * left meanwhile. */
 void *sbi_net_keep(void *arg) {
   sb_net *net = arg;
   struct pollfd polled = {.fd = net->keeper_read, .events = POLLIN};
+  const struct timespec gather = {.tv_nsec = SBI_GATHER_US * 1000L};
   for (bool stopping = false; !stopping;) {
-    poll(&polled, 1, KEEPER_MS);
+    bool called = poll(&polled, 1, KEEPER_MS) > 0;
+    if (called) {
+      sbi_wake_clear(net->keeper_read);
+      nanosleep(&gather, NULL);
+    }
     pthread_mutex_lock(&net->lock);
     stopping = net->stopping;
+    if (called && !stopping) {
+      net->flush_soon = false;
+      sbi_net_flush(net);
+    }
     if (!stopping && !net->parked && sbi_now_ms() - net->last_step >= KEEPER_MS) {
       sbi_loop_prepare(&net->loop, 0);
       sbi_loop_wait(&net->loop, 0);

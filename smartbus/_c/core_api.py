@@ -130,6 +130,8 @@ class BusClient(ctypes.Structure):
 
 #: ``sb_event``: kind, client, flags, code, id, size, offset, head.
 EVENT: Final = struct.Struct("<BBHiiIQ20s4x")
+#: The same of a data event, with what it has: size, offset, head.
+DATA_EVENT: Final = struct.Struct("<12xIQ20s4x")
 #: ``sb_batch``: events, data, count, size.
 BATCH: Final = struct.Struct("@PPQQ")
 #: ``sb_notify_item``: server_unit, process, title_size, expires, text_size, result.

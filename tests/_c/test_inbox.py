@@ -13,7 +13,7 @@ import pytest
 
 from smartbus._c import abi, core_api, lookup
 from smartbus._c.events import Event, Packets, texts
-from smartbus._c.inbox import MAX_RUN, Inbox, decode, decode_big
+from smartbus._c.inbox import MAX_RUN, Inbox, decode
 from smartbus._c.thunks import ThunkInbox
 from smartbus._c.vendor_base import EventSource
 
@@ -262,19 +262,46 @@ def test_thunks_survive_a_closed_queue() -> None:
     sdk.trace(b"too late")
 
 
-def test_decode_of_one_batch_in_both_ways() -> None:
+def batch_of(events: list[tuple[int, int, bytes]]) -> tuple[bytes, bytes]:
+    """Lay events (kind, client, payload) out as C does."""
+    raw, data = b"", b""
+    for kind, client, payload in events:
+        raw += core_api.EVENT.pack(kind, client, 1, 0, 0, len(payload), len(data), HEAD)
+        data += payload
+    return raw, data
+
+
+@pytest.mark.parametrize("view", [bytes, memoryview])
+def test_decode_of_copied_and_viewed_memory(view: Callable[[bytes], bytes | memoryview]) -> None:
+    data_event, other = core_api.EV_DATA, core_api.EV_DISCONNECTED
     payloads = [b"aaa", b"", b"bbbbb"]
-    data = b"".join(payloads)
-    offsets = [0, 3, 3]
-    raw = b"".join(
-        core_api.EVENT.pack(core_api.EV_DATA, 7, 1, 0, 0, len(payload), offset, HEAD)
-        for payload, offset in zip(payloads, offsets, strict=True)
-    )
-    assert decode(raw, data) == [Packets(7, [(HEAD, payload) for payload in payloads])]
-    memory = ctypes.create_string_buffer(data, len(data))
-    assert decode_big(raw, ctypes.addressof(memory)) == [
-        Packets(7, [(HEAD, payload)]) for payload in payloads
+    raw, data = batch_of([(data_event, 7, payload) for payload in payloads])
+    assert decode(raw, view(data)) == [Packets(7, [(HEAD, payload) for payload in payloads])]
+    raw, data = batch_of([(data_event, 7, b"a"), (data_event, 8, b"b"), (data_event, 8, b"c")])
+    assert decode(raw, view(data)) == [
+        Packets(7, [(HEAD, b"a")]),
+        Packets(8, [(HEAD, b"b"), (HEAD, b"c")]),
     ]
+    raw, data = batch_of([(data_event, 7, b"a"), (other, 7, b""), (data_event, 7, b"b")])
+    assert decode(raw, view(data)) == [
+        Packets(7, [(HEAD, b"a")]),
+        Event(other, 7, 0, 0, HEAD, b""),
+        Packets(7, [(HEAD, b"b")]),
+    ]
+
+
+@pytest.mark.parametrize("clients", [(7, 7), (7, 8)])
+def test_big_packets_are_runs_of_their_own(clients: tuple[int, int]) -> None:
+    source = Inbox.new(lookup.require_core(), 10, 10 * MIB)
+    sdk = Sdk(source)
+    datas = [b"a" * MIB, b"b" * MIB]
+    for client, data in zip(clients, datas, strict=True):
+        sdk.data(client, data)
+    expected = [(client, [data]) for client, data in zip(clients, datas, strict=True)]
+    items = [item for item in source.drain() if isinstance(item, Packets)]
+    assert [(item.client, [data for _, data in item.packets]) for item in items] == expected
+    source.close()
+    source.free()
 
 
 def test_the_format_of_an_event_is_the_documented_one() -> None:
