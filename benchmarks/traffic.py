@@ -137,6 +137,14 @@ def _send_each(client: Client, cycle: list[bytes], seconds: float) -> int:
     return sent
 
 
+def _send_many(client: Client, cycle: list[bytes], seconds: float) -> int:
+    sent = 0
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        sent += client.send_many(CMD, CMD_TYPE, RECEIVER, 0, ANY, cycle, timeout=PATIENCE)
+    return sent
+
+
 def send(pipe: Connection, port: int, library: str, size: int, *, many: bool) -> None:
     """Be the sender, until the pipe closes."""
     Client.initialize(SENDER, library=library)
@@ -149,13 +157,9 @@ def send(pipe: Connection, port: int, library: str, size: int, *, many: bool) ->
         while True:
             (seconds,) = pipe.recv()
             begun = time.perf_counter()
-            sent = _send_each(client, cycle, seconds)
-            while True:
-                try:
-                    client.send_data(CMD, CMD_TYPE, RECEIVER, 0, ANY, END + b"%d" % sent)
-                    break
-                except BufferFullError:
-                    time.sleep(BREATHER)
+            sent = (_send_many if many else _send_each)(client, cycle, seconds)
+            last = [END + b"%d" % sent]
+            client.send_many(CMD, CMD_TYPE, RECEIVER, 0, ANY, last, timeout=PATIENCE)
             pipe.send((sent, begun))
     except EOFError:
         Client.finalize()
