@@ -12,9 +12,8 @@ static struct sbi_link *other(struct sbi_link *link) {
   return &link->client->links[1 - link->index];
 }
 
-static void put_connected(struct sbi_client *client, int code) {
-  sb_event event = {
-      .kind = SB_EV_CONNECTED, .client = client->id, .id = client->access_unit, .code = code};
+static void put_connected(struct sbi_client *client, int unit, int code) {
+  sb_event event = {.kind = SB_EV_CONNECTED, .client = client->id, .id = unit, .code = code};
   sbi_inbox_force(client->net->inbox, &event, NULL, 0);
 }
 
@@ -52,7 +51,8 @@ static void connect_failed(struct sbi_link *link, const char *why) {
   sbi_net_trace(client->net, 1, "client %u: connect to %s%s failed: %s", client->id, link->at.name,
                 port, why);
   /* Of all failures of a client only the first is news, and only without the other link (S 9.4). */
-  if (!client->has_failed && other(link)->state != SBI_LINK_OK) put_connected(client, SB_ECONNECT);
+  if (!client->has_failed && other(link)->state != SBI_LINK_OK)
+    put_connected(client, client->access_unit, SB_ECONNECT);
   client->has_failed = true;
   end_attempts(link); /* a server that is down has refused no form */
   retry_later(link, SBI_RETRY_MS);
@@ -143,7 +143,7 @@ static void after_loss(struct sbi_link *link, int code) {
   } else {
     sbi_outq_clear(&link->conn.out); /* a registration and heartbeats */
   }
-  if (code != 0 && (was_ok || !other_ok)) put_connected(client, code);
+  if (code != 0 && (was_ok || !other_ok)) put_connected(client, link->refuser, code);
   if (was_ok && !other_ok) put_disconnected(client);
   bool again = code == SB_EISCONN && !net->local; /* a local client takes every refusal for final */
   if (code != 0 && !again)
@@ -230,7 +230,7 @@ static void registered(struct sbi_link *link) {
     sbi_outq_move(&link->conn.out, &client->held);
     sbi_net_dirty(client->net, link);
   }
-  if (again || other(link)->state != SBI_LINK_OK) put_connected(client, 0);
+  if (again || other(link)->state != SBI_LINK_OK) put_connected(client, client->access_unit, 0);
 }
 
 static void on_ack(struct sbi_link *link, const uint8_t *frame, const struct sbi_head *head) {
@@ -248,6 +248,7 @@ static void on_ack(struct sbi_link *link, const uint8_t *frame, const struct sbi
   }
   sbi_net_trace(client->net, 1, "client %u: registration refused: %d", client->id, (int)result);
   sbi_conn_close(&link->conn);
+  link->refuser = (int8_t)head->src.unit;
   if ((result == SB_EUSER || result == SB_EPASSWORD) && link->state == SBI_LINK_REGISTERING &&
       try_other_form(link)) {
     link->refusal = result;
@@ -265,15 +266,20 @@ static uint8_t *answer_place(struct sbi_link *link, size_t size) {
   return NULL;
 }
 
-/* A local client has no address to answer from before it is registered (IPC.md 5). */
-static bool may_answer(const struct sbi_link *link) {
-  return !link->client->net->local || link->state == SBI_LINK_OK;
+/* A local client has no address to answer from before it is registered (IPC.md 5), and does not
+ * answer itself; over TCP nobody answers within the own unit, nor units that cannot be sent to
+ * (NET.md 4, 6, 10.3). */
+static bool may_answer(const struct sbi_link *link, struct sbi_addr to) {
+  const struct sbi_client *client = link->client;
+  const sb_net *net = client->net;
+  if (net->local)
+    return link->state == SBI_LINK_OK && (to.unit != net->unit || to.client != client->id);
+  return to.unit != net->unit && (to.unit <= SBI_MAX_UNIT || to.unit >= 0x80);
 }
 
 static void answer_ping(struct sbi_link *link, const uint8_t *frame, const struct sbi_head *head) {
   struct sbi_client *client = link->client;
-  if (!may_answer(link)) return;
-  if (head->src.unit == client->net->unit && head->src.client == client->id) return;
+  if (!may_answer(link, head->src)) return;
   size_t n = (size_t)head->data_size;
   uint8_t *place = answer_place(link, sbi_frame_size(n));
   if (place == NULL) return;
@@ -284,9 +290,7 @@ static void answer_ping(struct sbi_link *link, const uint8_t *frame, const struc
 
 static void answer_global(struct sbi_link *link, const struct sbi_global *newcomer) {
   struct sbi_client *client = link->client;
-  bool mine = newcomer->who.unit == client->net->unit;
-  if (mine && (!client->net->local || newcomer->who.client == client->id)) return;
-  if (!may_answer(link)) return;
+  if (!may_answer(link, newcomer->who)) return;
   struct sbi_global me = {.who = sbi_client_addr(client),
                           .access_unit = (uint8_t)client->access_unit,
                           .status = SBI_PRESENT};
@@ -313,6 +317,7 @@ static enum sbi_took on_global(struct sbi_link *link, const uint8_t *frame,
                                const struct sbi_head *head) {
   struct sbi_global global;
   if (!link->client->net->hear_globals) return SBI_TOOK;
+  if (head->data_size == 0) return SBI_TOOK; /* not worth a trace (S 4) */
   if (!sbi_global_decode(frame, head, &global)) {
     sbi_net_trace(link->client->net, 1, "client %u: global connect event of %d bytes ignored",
                   link->client->id, (int)head->data_size);

@@ -35,6 +35,7 @@ struct sbi_link {
   enum sbi_form form, preferred; /* of this attempt; the one that worked last */
   bool other_form_tried;         /* this attempt is the second of two */
   int refusal;                   /* what the server said to the first, 0 nothing */
+  int refuser;                   /* unit of the server that refused last */
   int64_t registered_at;         /* ms */
   int short_lives;               /* registrations in a row that did not last a second */
   struct sbi_timer retry;

@@ -84,7 +84,7 @@ class Child:
         self._connection = connection
         self._sending = threading.Lock()
         self._hooks: dict[Hook, Any] = {}
-        self._inside: dict[str, list[tuple[str, tuple[Any, ...]]]] = {}
+        self._inside: dict[str, tuple[tuple[Any, ...], ...]] = {}
         self._held: dict[str, threading.Event] = {}
         prefix, table = FAMILIES[family]
         self._functions, self._missing = abi.bind(ctypes.CDLL(path), prefix, table)
@@ -130,9 +130,12 @@ class Child:
             worker.join()
         return results
 
-    def inside(self, kind: str, *calls: tuple[str, tuple[Any, ...]]) -> None:
-        """Do these calls within the next callback of a kind, and report an "inside" event."""
-        self._inside[kind] = list(calls)
+    def inside(self, kind: str, *calls: tuple[Any, ...]) -> None:
+        """Do these calls (function, arguments) within the next callback of a kind.
+
+        An event "inside" reports their results.
+        """
+        self._inside[kind] = calls
 
     def hold(self, kind: str) -> None:
         """Do not return from the next callback of a kind until `let_go`."""
@@ -175,7 +178,7 @@ class Child:
             self._held.pop(hook.kind, None)
         calls = self._inside.pop(hook.kind, None)
         if calls is not None:
-            results = [self.call(function, *args) for function, args in calls]
+            results = [self.call(function, *args) for function, *args in calls]
             event = Event("inside", hook.kind, tuple(results), thread, time.monotonic())
             self._send("event", event)
 

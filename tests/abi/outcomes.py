@@ -10,7 +10,7 @@ from tests.abi.table import Case
 from tests.abi.world import World
 
 #: Rows at a time: most of their time they wait.
-WORKERS = 16
+WORKERS = 40
 
 Chain = list[Case]
 
@@ -21,6 +21,7 @@ class Outcomes:
     def __init__(self, cases: Iterable[Case]) -> None:
         """Run `cases`, and return when all are over and all that they used is gone."""
         self._futures: dict[str, Future[None]] = {}
+        running: list[Future[None]] = []
         chains: dict[tuple[str, str], Chain] = defaultdict(list)
         with ThreadPoolExecutor(WORKERS) as executor:
             for case in cases:
@@ -31,7 +32,9 @@ class Outcomes:
             for chain in chains.values():
                 futures: list[Future[None]] = [Future() for _ in chain]
                 self._futures.update(zip(map(self._key, chain), futures, strict=True))
-                executor.submit(_run_chain, chain, futures)
+                running.append(executor.submit(_run_chain, chain, futures))
+        for chain_end in running:
+            chain_end.result(0)
 
     @staticmethod
     def _key(case: Case) -> str:

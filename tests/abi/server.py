@@ -10,13 +10,14 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from smartbus.wire import (
+    HEADER_SIZE,
     Address,
     Cmd,
     CmdType,
     Frame,
-    FrameParser,
     Registration,
     RegistrationAck,
+    decode_frame,
     encode_frame,
     encode_heartbeat_ack,
 )
@@ -47,11 +48,15 @@ class Peer:
         self.ended_at: float | None = None
         #: Where the client's registration came from.
         self.client = Address(0, 0, 0)
-        #: Frames that nobody asked for yet, heartbeats apart.
-        self.frames: deque[Frame] = deque()
+        #: Frames that nobody asked for yet, heartbeats apart, and their bytes.
+        self.frames: deque[tuple[Frame, bytes]] = deque()
+        #: The bytes of the frame that was asked for last.
+        self.raw = b""
+        #: Read nothing.
+        self.deaf = False
         self._connection = connection
         self._until = until
-        self._parser = FrameParser()
+        self._unread = b""
 
     # ---- what the client sent ------------------------------------------------------------
 
@@ -59,7 +64,8 @@ class Peer:
         """Wait for the next frame that is no heartbeat."""
         self._until(lambda: self.frames or self.ended_at, "a frame")
         assert self.frames, "the client closed the connection instead of sending a frame"
-        return self.frames.popleft()
+        frame, self.raw = self.frames.popleft()
+        return frame
 
     def registration(self) -> Registration:
         """The next frame is a registration."""
@@ -115,8 +121,8 @@ class Peer:
     # ---- what the world uses ---------------------------------------------------------------
 
     def fileno(self) -> int:
-        """Readable when `receive` has something to do; -1 when it never will."""
-        return self._connection.fileno()
+        """Readable when `receive` has something to do; -1 when it will not."""
+        return -1 if self.deaf else self._connection.fileno()
 
     def receive(self) -> None:
         """Take what has come."""
@@ -130,12 +136,19 @@ class Peer:
             self.ended_at = time.monotonic()
             self.free()
             return
-        for frame in self._parser.feed(data):
+        data, start = self._unread + data, 0
+        while len(data) - start >= HEADER_SIZE:
+            size = int.from_bytes(data[start + 12 : start + 16], "little")
+            if len(data) - start < size:
+                break
+            raw = data[start : start + size]
+            start += size
+            frame = decode_frame(raw)
             if (frame.cmd_type, frame.cmd) == (CmdType.LINK, Cmd.HEARTBEAT):
                 self._beat(frame)
             else:
-                self.frames.append(frame)
-        assert self._parser.error is None, self._parser.error
+                self.frames.append((frame, raw))
+        self._unread = data[start:]
 
     def _beat(self, frame: Frame) -> None:
         if len(self.beats) < BEATS:
