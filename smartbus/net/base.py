@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from smartbus._c import events as raw
 from smartbus.errors import ArgumentError, NotConnectedError, SmartBusTimeoutError, error_for
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
     from .engine import Engine
 
-_Event = TypeVar("_Event", bound=Event)
+_E1 = TypeVar("_E1", bound=Event)
+_E2 = TypeVar("_E2", bound=Event)
+_E3 = TypeVar("_E3", bound=Event)
 
 _TIMEOUT = -25
 
@@ -222,8 +224,38 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
 
     # ---- receiving -----------------------------------------------------------------------
 
+    @overload
+    def subscribe(self, handler: Callable[[Event], object], /) -> Subscription: ...
+    @overload
     def subscribe(
-        self, handler: Callable[[_Event], object], *event_types: type[_Event]
+        self, handler: Callable[[_E1], object], event_type: type[_E1], /
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, handler: Callable[[_E1 | _E2], object], first: type[_E1], second: type[_E2], /
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self,
+        handler: Callable[[_E1 | _E2 | _E3], object],
+        first: type[_E1],
+        second: type[_E2],
+        third: type[_E3],
+        /,
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self,
+        handler: Callable[[Any], object],
+        first: type[Event],
+        second: type[Event],
+        third: type[Event],
+        fourth: type[Event],
+        /,
+        *more: type[Event],
+    ) -> Subscription: ...
+    def subscribe(
+        self, handler: Callable[[Any], object], /, *event_types: type[Event]
     ) -> Subscription:
         """Have `handler` called with the events of some classes, beside the ``on_*`` methods.
 

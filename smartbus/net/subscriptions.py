@@ -70,6 +70,10 @@ class Subscription:
         return f"<Subscription of {self._handler!r} to {names}{' (closed)' if self.closed else ''}>"
 
 
+def _is_event_type(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, Event)
+
+
 class Subscribers:
     """The subscriptions of one client. Looking is one dictionary access, without a lock."""
 
@@ -86,9 +90,8 @@ class Subscribers:
         """
         if not callable(handler):
             raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
-        given: object  # whatever callers without a type checker pass
         for given in event_types:
-            if not (isinstance(given, type) and issubclass(given, Event)):
+            if not _is_event_type(given):
                 raise TypeError(f"{given!r} is no class of smartbus.events")
         wanted = tuple(each for each in EVENTS if issubclass(each, event_types or (Event,)))
         subscription = Subscription(self, handler, wanted)
