@@ -67,10 +67,17 @@ LOGGING_CONFIG = {
     "root": {"level": "INFO", "handlers": ["console", "file", "fileErr"]},
 }
 
-# The bus. This address is where "sbusr_run.py --embedded" starts a bus of its own.
+# The bus. "sbusr_run.py --embedded" starts one of its own, at the address that stands here.
 SMARTBUS_CONFIG = {
+    # "net": TCP, see "clients". "ipc": the local socket of a bus on this machine, see "instance";
+    # the environment's SMARTBUS_IPC_SOCKET names it, else it is /tmp/smartbus_ipc.
     "type": "net",
-    "initialize": {"unitid": 19},
+    # "net" needs unitid: flows reach the daemon as (unitid, localClientId). "ipc" needs clientid and
+    # clienttype: flows reach it as (unit of the bus, clientid), an id that no IPSC process may have.
+    "initialize": {"unitid": 19, "clientid": 19, "clienttype": 19},
+    # For "ipc" alone; an "encoding" as below is allowed here, too.
+    "instance": {"username": None, "password": None, "extInfo": None},
+    # For "net" alone.
     "clients": [
         {
             "localClientId": 0,

@@ -1,4 +1,7 @@
-"""The daemon's bus clients: packets to the executor, acknowledgements to the HTTP handlers."""
+"""The daemon's bus clients: packets to the executor, acknowledgements to the HTTP handlers.
+
+`connect` makes them; which ones there are is in `globalvars`.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,21 @@ import contextlib
 import logging
 from typing import Any
 
-from smartbus import net
+from smartbus import ipc, net
 from smartbus.errors import AlreadyConnectedError
 from smartbus.head import Head
+from smartbus.net.base import BusClient
 
 from . import globalvars
-from .config import ClientSettings
+from .config import ClientSettings, IpcSettings, NetSettings
 from .executor import Executor
 from .flows import FlowInvokeAck
 from .webhandlers import FlowHandler
 
-__all__ = ["RPC_COMMAND", "BusClient", "note_global_connect"]
+__all__ = ["LINGER", "RPC_COMMAND", "bus_clients", "connect", "note_global_connect"]
 
+LINGER = 0.5
+"""Seconds for packets to leave when stopping."""
 RPC_COMMAND = 211
 """``cmd_type`` of packets that carry a JSON-RPC request."""
 
@@ -35,32 +41,20 @@ _RETRY_REFUSED = 10.0
 _logger = logging.getLogger(__name__)
 
 
-class BusClient(net.Client):
-    """A NET client as one member of ``SMARTBUS_CONFIG["clients"]`` describes it.
+class _Client(BusClient):
+    """What NET and IPC clients of the daemon have in common.
 
     Args:
-        settings: That member.
         executor: Gets the requests.
-        loop: The loop of the daemon, in which all events are handled.
+        home: The loop of the daemon, in which all events are handled.
     """
 
     def __init__(
-        self, settings: ClientSettings, executor: Executor, loop: asyncio.AbstractEventLoop
+        self, *args: Any, executor: Executor, home: asyncio.AbstractEventLoop, **kwargs: Any
     ) -> None:
-        super().__init__(
-            settings.local_client_id,
-            settings.local_client_type,
-            settings.master_host,
-            settings.master_port,
-            settings.slaver_host,
-            settings.slaver_port,
-            settings.author_usr,
-            settings.author_pwd,
-            settings.ext_info,
-            encoding=settings.encoding,
-        )
+        super().__init__(*args, **kwargs)
         self._put_many = executor.put_many
-        self._loop = loop
+        self._home = home
         self._retry: asyncio.TimerHandle | None = None
 
     def on_data_batch(self, batch: list[tuple[bytes, bytes]]) -> None:
@@ -78,13 +72,13 @@ class BusClient(net.Client):
 
     def on_disconnect(self) -> None:
         """Forget who is on the bus, once nothing is connected: the bus will tell again."""
-        if not any(client.connected for client in globalvars.net_smartbusclients):
+        if not any(client.connected for client in bus_clients()):
             globalvars.ipsc_set.clear()
 
     def on_connect_fail(self, error_code: int) -> None:
         """Try again after a refusal; after other failures the library does so itself."""
         if error_code != _UNREACHABLE and self._retry is None:
-            self._retry = self._loop.call_later(_RETRY_REFUSED, self._try_again)
+            self._retry = self._home.call_later(_RETRY_REFUSED, self._try_again)
 
     def _try_again(self) -> None:
         self._retry = None
@@ -95,6 +89,108 @@ class BusClient(net.Client):
         """Leave no timer behind."""
         if self._retry is not None:
             self._retry.cancel()
+
+
+class NetClient(_Client, net.Client):
+    """A NET client as one member of ``SMARTBUS_CONFIG["clients"]`` describes it."""
+
+    def __init__(
+        self, settings: ClientSettings, executor: Executor, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(
+            settings.local_client_id,
+            settings.local_client_type,
+            settings.master_host,
+            settings.master_port,
+            settings.slaver_host,
+            settings.slaver_port,
+            settings.author_usr,
+            settings.author_pwd,
+            settings.ext_info,
+            encoding=settings.encoding,
+            executor=executor,
+            home=loop,
+        )
+
+
+class IpcClient(_Client, ipc.Client):
+    """The IPC client that ``SMARTBUS_CONFIG`` describes."""
+
+    def __init__(
+        self,
+        settings: IpcSettings,
+        params: str,
+        executor: Executor,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        instance = settings.instance
+        super().__init__(
+            settings.initialize.clientid,
+            settings.initialize.clienttype,
+            instance.username,
+            instance.password,
+            instance.ext_info,
+            encoding=instance.encoding,
+            params=params,
+            loop=loop,
+            executor=executor,
+            home=loop,
+        )
+
+    def on_global_connect_state_changed(
+        self,
+        unit_id: int,
+        client_id: int,
+        client_type: int,
+        access_unit_id: int,
+        status_code: int,
+        info: str,
+    ) -> None:
+        """See `note_global_connect`."""
+        note_global_connect(unit_id, client_id, client_type, access_unit_id, status_code, info)
+
+
+def bus_clients() -> list[Any]:
+    """Return the daemon's clients, whichever kind they are."""
+    client = globalvars.ipc_smartbusclient
+    return globalvars.net_smartbusclients if client is None else [client]
+
+
+def connect(
+    settings: NetSettings | IpcSettings,
+    flow_ack_timeout: float,
+    executor: Executor,
+    loop: asyncio.AbstractEventLoop,
+    cleanup: contextlib.AsyncExitStack,
+) -> None:
+    """Make the clients and have them connect, until `cleanup` ends them.
+
+    Raises:
+        SmartBusError: There is no library, or it refuses.
+    """
+    globalvars.ipsc_set.clear()
+    # By itself the library waits 5 s at most for an acknowledgement (NET.md 7.4).
+    params = f"FlowAckTimeout={int(flow_ack_timeout * 1000)}"
+    if isinstance(settings, IpcSettings):
+        client = IpcClient(settings, params, executor, loop)
+        globalvars.ipc_smartbusclient = client
+        cleanup.callback(_dispose)
+        cleanup.callback(client.stop_retrying)
+        client.activate()
+        return
+    net.Client.initialize(settings.initialize.unitid, note_global_connect, loop=loop, params=params)
+    cleanup.callback(net.Client.finalize, LINGER)
+    for member in settings.clients:
+        each = NetClient(member, executor, loop)
+        globalvars.net_smartbusclients.append(each)
+        cleanup.callback(globalvars.net_smartbusclients.remove, each)
+        cleanup.callback(each.stop_retrying)
+        each.activate()
+
+
+def _dispose() -> None:
+    globalvars.ipc_smartbusclient.dispose(LINGER)
+    globalvars.ipc_smartbusclient = None
 
 
 def note_global_connect(

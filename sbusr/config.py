@@ -14,18 +14,28 @@ import logging.config
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-__all__ = ["BusSettings", "ClientSettings", "Settings", "SettingsError", "load", "set_up_logging"]
+__all__ = [
+    "ClientSettings",
+    "IpcSettings",
+    "NetSettings",
+    "Settings",
+    "SettingsError",
+    "load",
+    "set_up_logging",
+]
 
 NAME = "settings"
 """The module that is read."""
 
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+ClientId = Annotated[int, Meta(ge=0, le=255)]
+ClientType = Annotated[int, Meta(ge=2, le=255)]
 
 
 class SettingsError(Exception):
@@ -35,8 +45,8 @@ class SettingsError(Exception):
 class ClientSettings(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """One member of ``SMARTBUS_CONFIG["clients"]``."""
 
-    local_client_id: Annotated[int, Meta(ge=0, le=255)]
-    local_client_type: Annotated[int, Meta(ge=2, le=255)]
+    local_client_id: ClientId
+    local_client_type: ClientType
     master_host: Annotated[str, Meta(min_length=1)]
     master_port: Port
     slaver_host: str | None = None
@@ -47,18 +57,53 @@ class ClientSettings(msgspec.Struct, rename="camel", forbid_unknown_fields=True,
     encoding: str = "utf-8"
 
 
-class Initialize(msgspec.Struct, forbid_unknown_fields=True):
+# Settings may have what only the other type uses, so that changing the type is all that it takes
+# to change the transport.
+
+
+class NetInitialize(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``SMARTBUS_CONFIG["initialize"]`` for NET."""
 
     unitid: Annotated[int, Meta(ge=16, le=47)]
+    clientid: Any = None
+    clienttype: Any = None
 
 
-class BusSettings(msgspec.Struct, forbid_unknown_fields=True):
-    """``SMARTBUS_CONFIG`` for NET."""
+class NetSettings(
+    msgspec.Struct, tag_field="type", tag="net", forbid_unknown_fields=True, kw_only=True
+):
+    """``SMARTBUS_CONFIG`` for NET: clients that connect over TCP."""
 
-    type: Literal["net"]
-    initialize: Initialize
+    initialize: NetInitialize
     clients: Annotated[list[ClientSettings], Meta(min_length=1)]
+    instance: Any = None
+
+
+class IpcInitialize(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """``SMARTBUS_CONFIG["initialize"]`` for IPC."""
+
+    clientid: ClientId
+    clienttype: ClientType
+    unitid: Any = None
+
+
+class Instance(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """``SMARTBUS_CONFIG["instance"]``."""
+
+    username: str | None = None
+    password: str | int | None = None
+    ext_info: str | None = msgspec.field(default=None, name="extInfo")
+    encoding: str = "utf-8"
+
+
+class IpcSettings(
+    msgspec.Struct, tag_field="type", tag="ipc", forbid_unknown_fields=True, kw_only=True
+):
+    """``SMARTBUS_CONFIG`` for IPC: one client, over the local socket."""
+
+    initialize: IpcInitialize
+    instance: Instance = msgspec.field(default_factory=Instance)
+    clients: Any = None
 
 
 class ExecutorSettings(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,7 +118,7 @@ class Settings(msgspec.Struct):
     """All settings."""
 
     executor: ExecutorSettings
-    bus: BusSettings
+    bus: NetSettings | IpcSettings
     notify_ttl: float
     """Milliseconds."""
     flow_ack_timeout: float
@@ -109,14 +154,12 @@ def check(module: ModuleType) -> Settings:
         SettingsError: Something in it is wrong.
     """
     bus = _value(module, "SMARTBUS_CONFIG")
-    if isinstance(bus, dict) and bus.get("type") == "ipc":
-        raise SettingsError(
-            _where(module, "SMARTBUS_CONFIG")
-            + ': type "ipc" (connection by local socket) is not available yet; use "net"'
-        )
+    if isinstance(bus, dict) and "type" in bus and bus["type"] not in ("net", "ipc"):
+        where = _where(module, "SMARTBUS_CONFIG.type")
+        raise SettingsError(f'{where}: {bus["type"]!r} is neither "net" nor "ipc"')
     settings = Settings(
         executor=_convert(module, "EXECUTOR_CONFIG", ExecutorSettings),
-        bus=_convert(module, "SMARTBUS_CONFIG", BusSettings),
+        bus=_convert(module, "SMARTBUS_CONFIG", NetSettings | IpcSettings),
         notify_ttl=_convert(module, "SMARTBUS_NOTIFY_TTL", Annotated[float, Meta(gt=0)]),
         flow_ack_timeout=_convert(module, "FLOW_ACK_TIMEOUT", Annotated[float, Meta(gt=0)]),
         web_listen=_convert(
@@ -124,17 +167,29 @@ def check(module: ModuleType) -> Settings:
         ),
         logging=_convert(module, "LOGGING_CONFIG", dict[str, Any]),
     )
+    place = _where(module, "SMARTBUS_CONFIG")
+    if isinstance(settings.bus, IpcSettings):
+        _check_encoding(settings.bus.instance.encoding, f"{place}['instance']")
+    else:
+        _check_clients(settings.bus.clients, place)
+    return settings
+
+
+def _check_clients(clients: list[ClientSettings], where: str) -> None:
     ids = set()
-    for number, client in enumerate(settings.bus.clients):
-        place = _where(module, f"SMARTBUS_CONFIG['clients'][{number}]")
+    for number, client in enumerate(clients):
+        place = f"{where}['clients'][{number}]"
         if client.local_client_id in ids:
             raise SettingsError(f"{place}: localClientId {client.local_client_id} is there twice")
         ids.add(client.local_client_id)
-        try:
-            codecs.lookup(client.encoding)
-        except LookupError as exc:
-            raise SettingsError(f"{place}: {exc}") from exc
-    return settings
+        _check_encoding(client.encoding, place)
+
+
+def _check_encoding(name: str, place: str) -> None:
+    try:
+        codecs.lookup(name)
+    except LookupError as exc:
+        raise SettingsError(f"{place}: {exc}") from exc
 
 
 def _where(module: ModuleType, what: str) -> str:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from smartbus.bus import Bus
 
-__all__ = ["Embedded"]
+__all__ = ["Embedded", "LocalEmbedded"]
 
 STOP_GRACE = 1.0
 """Seconds that the stand-in IPSC has to end."""
+
+SOCKET = "SMARTBUS_IPC_SOCKET"
+"""Where IPC clients look for the name of their socket."""
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
 _logger = logging.getLogger(__name__)
@@ -27,10 +32,14 @@ class Embedded:
         host: Where the bus listens.
         port: Its port.
         flows: Directory of the flow scripts.
+        ipc_path: A local socket to listen on as well.
     """
 
-    def __init__(self, host: str, port: int, flows: Path) -> None:
-        self.bus = Bus(host, port)
+    origin = "masterHost and masterPort of SMARTBUS_CONFIG in settings.py"
+    """Where the address comes from, for people."""
+
+    def __init__(self, host: str, port: int, flows: Path, ipc_path: str | None = None) -> None:
+        self.bus = Bus(host, port, ipc_path=ipc_path)
         self.flows = flows
         self._ipsc: subprocess.Popen[bytes] | None = None
 
@@ -50,6 +59,11 @@ class Embedded:
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
+
+    @property
+    def where(self) -> str:
+        """Addresses of the bus."""
+        return self.bus.address
 
     @property
     def ipsc_ended(self) -> int | None:
@@ -74,3 +88,46 @@ class Embedded:
                 ipsc.kill()
                 ipsc.wait()
         self.bus.close()
+
+
+class LocalEmbedded(Embedded):
+    """The same for IPC clients: the bus listens on a local socket.
+
+    That is the one that ``SMARTBUS_IPC_SOCKET`` names. Where it names none, one in a directory of
+    its own takes the place, which the variable then names, for this process and its children.
+    (The bus is on a free TCP port as well, for the stand-in IPSC.)
+
+    Args:
+        flows: Directory of the flow scripts.
+    """
+
+    origin = f"{SOCKET} in the environment"
+
+    def __init__(self, flows: Path) -> None:
+        self._directory = None
+        path = os.environ.get(SOCKET)
+        if not path:
+            self._directory = tempfile.mkdtemp(prefix="sbusr-")
+            path = os.environ[SOCKET] = str(Path(self._directory, "socket"))
+        super().__init__("127.0.0.1", 0, flows, path)
+
+    @property
+    def where(self) -> str:
+        """See `Embedded`."""
+        return f"{self.bus.address}, and {SOCKET}={self.bus.ipc_path}"
+
+    def kill(self) -> None:
+        """See `Embedded`."""
+        super().kill()
+        self._tidy_up()
+
+    async def stop(self) -> None:
+        """See `Embedded`."""
+        await super().stop()
+        self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+            os.environ.pop(SOCKET, None)

@@ -19,13 +19,12 @@ from queue import Queue
 
 from tornado.httpserver import HTTPServer
 
-from smartbus import net
 from smartbus.errors import SmartBusError
 
 from . import globalvars
-from .busclient import RPC_COMMAND, BusClient, note_global_connect
-from .config import Settings, SettingsError, load, set_up_logging
-from .embedded import Embedded
+from .busclient import RPC_COMMAND, bus_clients, connect
+from .config import IpcSettings, Settings, SettingsError, load, set_up_logging
+from .embedded import Embedded, LocalEmbedded
 from .executor import Executor
 from .flows import FlowLauncher
 from .loggingqueue import LoggerHandler, QueueListener, drop_when_full
@@ -53,8 +52,6 @@ EXIT_FORCED = 5
 
 ANSWER_TIME = 2.5
 """Seconds for requests in execution when stopping. With all else it stays below 5."""
-LINGER = 0.5
-"""Seconds for packets to leave when stopping."""
 HTTP_GRACE = 0.2
 """Seconds for the answers to flow calls that stopping has ended."""
 BODY_LIMIT = 1 << 20
@@ -129,17 +126,21 @@ class Server:
     def _start_embedded(self, cleanup: AsyncExitStack) -> None:
         if not self._args.embedded:
             return
-        first = self._settings.bus.clients[0]
+        bus = self._settings.bus
         flows = Path(self._args.flows)
         if not flows.is_dir():
             raise StartError(f"there is no directory {flows} with flow scripts")
-        embedded = Embedded(first.master_host, first.master_port, flows)
+        embedded = (
+            LocalEmbedded(flows)
+            if isinstance(bus, IpcSettings)
+            else Embedded(bus.clients[0].master_host, bus.clients[0].master_port, flows)
+        )
         cleanup.push_async_callback(embedded.stop)
         try:
             embedded.start()
         except (OSError, SmartBusError) as exc:
             problem = getattr(exc, "strerror", None) or exc
-            hint = _in_use(exc, "masterHost and masterPort of SMARTBUS_CONFIG")
+            hint = _in_use(exc, embedded.origin)
             raise StartError(f"the embedded bus does not start: {problem}{hint}") from exc
         self._embedded = embedded
 
@@ -165,28 +166,16 @@ class Server:
     def _start_clients(
         self, loop: asyncio.AbstractEventLoop, executor: Executor, cleanup: AsyncExitStack
     ) -> None:
-        bus = self._settings.bus
-        globalvars.ipsc_set.clear()
+        settings = self._settings
         try:
-            # By itself the library waits 5 s at most for an acknowledgement (NET.md 7.4).
-            wait = f"FlowAckTimeout={int(self._settings.flow_ack_timeout * 1000)}"
-            net.Client.initialize(
-                bus.initialize.unitid, note_global_connect, loop=loop, params=wait
-            )
-            cleanup.callback(net.Client.finalize, LINGER)
-            for settings in bus.clients:
-                client = BusClient(settings, executor, loop)
-                globalvars.net_smartbusclients.append(client)
-                cleanup.callback(globalvars.net_smartbusclients.remove, client)
-                cleanup.callback(client.stop_retrying)
-                client.activate()
+            connect(settings.bus, settings.flow_ack_timeout, executor, loop, cleanup)
         except SmartBusError as exc:
             raise StartError(f"the bus client does not start: {exc}") from exc
 
     def _start_http(self, executor: Executor, cleanup: AsyncExitStack) -> None:
         port, address = self._settings.web_listen
         launcher = FlowLauncher(
-            lambda: globalvars.net_smartbusclients,
+            bus_clients,
             globalvars.ipsc_set,
             FlowHandler.acks,
             self._settings.flow_ack_timeout,
@@ -199,7 +188,7 @@ class Server:
         except OSError as exc:
             # What comes after it is the address, a second time.
             problem = (exc.strerror or str(exc)).partition(" (while")[0]
-            hint = _in_use(exc, "WEBSERVER_LISTEN")
+            hint = _in_use(exc, "WEBSERVER_LISTEN in settings.py")
             raise StartError(f"HTTP cannot listen on {address}:{port}: {problem}{hint}") from exc
         server.add_socket(listener)
         cleanup.push_async_callback(self._stop_http, server)
@@ -219,7 +208,7 @@ class Server:
         embedded = self._embedded
         if embedded is None:
             return
-        while not (globalvars.ipsc_set and globalvars.net_smartbusclients[0].connected):
+        while not (globalvars.ipsc_set and bus_clients()[0].connected):
             if embedded.ipsc_ended is not None:
                 _logger.error("the stand-in IPSC has ended: exit code %d", embedded.ipsc_ended)
                 return
@@ -253,7 +242,7 @@ def _in_use(exc: Exception, setting: str) -> str:
     """What to do when an address is in use; nothing for other errors."""
     if getattr(exc, "errno", None) != errno.EADDRINUSE:
         return ""
-    return f". Is the daemon running already? Else change {setting} in settings.py"
+    return f". Is the daemon running already? Else change {setting}"
 
 
 def _listen(port: int, address: str) -> socket.socket:
@@ -270,17 +259,23 @@ def _listen(port: int, address: str) -> socket.socket:
 
 
 def _welcome(settings: Settings, embedded: Embedded, http_port: int) -> str:
-    client = settings.bus.clients[0].local_client_id
-    unit = settings.bus.initialize.unitid
+    bus = settings.bus
+    if isinstance(bus, IpcSettings):
+        unit, client = embedded.bus.unit_id, bus.initialize.clientid
+    else:
+        unit, client = bus.initialize.unitid, bus.clients[0].local_client_id
     lines = [
         "",
-        f"  Bus     {embedded.bus.address}",
+        f"  Bus     {embedded.where}",
         f"  IPSC    a stand-in, process 0 of unit 0; its flows are in {embedded.flows}/",
         f"  RPC     client {client} of unit {unit}, command type {RPC_COMMAND}; see methods/",
     ]
     if http_port:
         url = f"http://{settings.web_listen[1] or '127.0.0.1'}:{http_port}"
-        body = '{"project": "Project1", "flow": "Flow1", "params": ["Hello", "Flow"]}'
+        # The example goes to unit 19, client 0, unless it is told where.
+        where = "" if (unit, client) == (19, 0) else f", {unit}, {client}"
+        params = f'["Hello", "Flow"{where}]'
+        body = f'{{"project": "Project1", "flow": "Flow1", "params": {params}}}'
         lines += [
             f"  HTTP    {url}",
             "",

@@ -18,13 +18,18 @@ class ScriptedIpsc(SmartBusClient):
     Args:
         port: Of the bus.
         process: Process index.
+        delay: Seconds between a flow call and its acknowledgement.
     """
 
-    def __init__(self, port: int, process: int = 0) -> None:
+    daemon = (19, 0)
+    """Unit and client id of the daemon's first client."""
+
+    def __init__(self, port: int, process: int = 0, delay: float = 0.0) -> None:
         super().__init__("127.0.0.1", port, 0, process, 2)
         self.on_packet = self._note
         self.notifies: list[Notify] = []
         self.calls: list[FlowCall] = []
+        self.delay = delay
         self.answers: dict[str, tuple[int, str] | None] = {}
         """Acknowledgement by flow id; None keeps silent, others are started."""
         self.changed = asyncio.Event()
@@ -37,12 +42,14 @@ class ScriptedIpsc(SmartBusClient):
             self.calls.append(call)
             answer = self.answers.get(call.flow.decode(), (1, ""))
             if answer is not None:
-                self.send_flow_ack(frame.head, call, *answer)
+                loop = asyncio.get_running_loop()
+                loop.call_later(self.delay, self.send_flow_ack, frame.head, call, *answer)
         self.changed.set()
 
-    def request(self, body: bytes, *, client_id: int = 0) -> None:
-        """Send an RPC request to the daemon."""
-        self.send_data(1, 211, 19, client_id, -1, body)
+    def request(self, body: bytes, *, client_id: int | None = None) -> None:
+        """Send an RPC request to the daemon, or to another client of its."""
+        unit, first = self.daemon
+        self.send_data(1, 211, unit, first if client_id is None else client_id, -1, body)
 
     async def reply(self, title: str) -> Any:
         """Wait for the notify with that title; its text, decoded."""

@@ -2,148 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sbusr import __version__
-
-ROOT = Path(__file__).parent.parent.parent
-PROGRAM = str(ROOT / "sbusr_run.py")
-TIMEOUT = 30.0
-
-ECHO_FLOW = """
-request = {"jsonrpc": "2.0", "id": uuid(), "method": "%s", "params": %s}
-smartbusSendData(19, 0, -1, 1, 211, json.dumps(request))
-res = AsynchInvoke(SmartbusWaitNotify(request["id"], 0, 20000))
-with open("answer", "a") as file: file.write(res + "\\n")
-"""
-
-
-METHODS = """
-import time
-from pathlib import Path
-
-def echo(*args):
-    return " ".join(args)
-
-def sleep(seconds):
-    Path("started").touch()
-    time.sleep(seconds)
-"""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-class Program:
-    """A running ``sbusr_run.py`` in a directory of its own."""
-
-    def __init__(self, directory: Path, *args: str) -> None:
-        self.directory = directory
-        self.output = directory / "output"
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, PROGRAM, *args],
-                cwd=directory,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.http_port = 0
-
-    def text(self) -> str:
-        return self.output.read_text("utf-8")
-
-    def until(self, condition: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + TIMEOUT
-        while not (value := condition()):
-            assert time.monotonic() < deadline, self.text()
-            assert self.process.poll() is None, self.text()
-            time.sleep(0.01)
-        return value
-
-    def http(self, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        url = f"http://127.0.0.1:{self.http_port}{path}"
-        with urllib.request.urlopen(url, data, timeout=TIMEOUT) as response:
-            return json.load(response)
-
-    def answers(self) -> list[Any]:
-        path = self.directory / "answer"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def wait(self) -> int:
-        return self.process.wait(TIMEOUT)
-
-    def workers(self) -> list[int]:
-        return [pid for pid, command in children(self.process.pid) if "sbusr.worker" in command]
-
-
-def children(parent: int) -> list[tuple[int, str]]:
-    """Process id and command of each child."""
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            stat = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
-            if int(stat[1]) == parent and stat[0] != "Z":
-                command = Path("/proc", entry, "cmdline").read_bytes()
-                found.append((int(entry), command.replace(b"\0", b" ").decode()))
-    return found
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A directory with settings on free ports, methods and a flow."""
-    text = (ROOT / "settings.py").read_text("utf-8")
-    text = text.replace('"masterPort": 8089', f'"masterPort": {free_port()}')
-    text = text.replace("(8080,", f"({free_port()},")
-    (tmp_path / "settings.py").write_text(text, "utf-8")
-    (tmp_path / "methods").mkdir()
-    (tmp_path / "methods/__init__.py").write_text(METHODS, "utf-8")
-    (tmp_path / "flows/P").mkdir(parents=True)
-    (tmp_path / "flows/P/Echo.py").write_text(ECHO_FLOW % ("echo", "params"), "utf-8")
-    (tmp_path / "flows/P/Sleep.py").write_text(ECHO_FLOW % ("sleep", "params"), "utf-8")
-    return tmp_path
-
-
-@pytest.fixture
-def run(directory: Path) -> Iterator[Callable[..., Program]]:
-    """Starts programs and kills what is left in the end."""
-    programs = []
-
-    def begin(*args: str) -> Program:
-        program = Program(directory, *args)
-        programs.append(program)
-        return program
-
-    yield begin
-    for program in programs:
-        if program.process.poll() is None:
-            program.process.kill()
-            program.process.wait()
+from tests.sbusr.program import TIMEOUT, Program, children
 
 
 @pytest.fixture
 def embedded(run: Callable[..., Program]) -> Program:
     program = run("--embedded")
-    program.until(lambda: "Stop:" in program.text())
-    line = next(line for line in program.text().splitlines() if line.startswith("  HTTP "))
-    program.http_port = int(line.rpartition(":")[2])
+    program.until_says("Stop:")
+    program.until_http()
     return program
 
 
@@ -277,10 +152,10 @@ def test_bus_that_is_not_there_yet(run: Callable[..., Program]) -> None:
 
 def test_settings_with_a_mistake(run: Callable[..., Program], directory: Path) -> None:
     path = directory / "settings.py"
-    path.write_text(path.read_text("utf-8").replace('"type": "net"', '"type": "ipc"'), "utf-8")
+    path.write_text(path.read_text("utf-8").replace('"type": "net"', '"type": "udp"'), "utf-8")
     program = run()
     assert program.wait() == 3
-    assert "is not available yet" in program.text()
+    assert 'SMARTBUS_CONFIG.type: \'udp\' is neither "net" nor "ipc"' in program.text()
     assert "Traceback" not in program.text()
 
 

@@ -71,8 +71,12 @@ def test_the_documents_own_values_are_accepted() -> None:
             module(EXECUTOR_CONFIG={"pool_processes": 0}),
             "EXECUTOR_CONFIG.pool_processes: Expected `int` >= 1",
         ),
-        (module(SMARTBUS_CONFIG={"type": "ipc"}), 'type "ipc" (connection by local socket) is not'),
-        (module(SMARTBUS_CONFIG={"type": "udp"}), "SMARTBUS_CONFIG.type: Invalid enum value 'udp'"),
+        (module(SMARTBUS_CONFIG=[]), "SMARTBUS_CONFIG: Expected `object`, got `array`"),
+        (module(SMARTBUS_CONFIG={}), "SMARTBUS_CONFIG: Object missing required field `type`"),
+        (
+            module(SMARTBUS_CONFIG={"type": "udp"}),
+            'SMARTBUS_CONFIG.type: \'udp\' is neither "net" nor "ipc"',
+        ),
         (client(masterPort=0), "SMARTBUS_CONFIG.clients[0].masterPort: Expected `int` >= 1"),
         (client(masterport=1), "SMARTBUS_CONFIG.clients[0]: Object contains unknown field"),
         (client(localClientType=1), "SMARTBUS_CONFIG.clients[0].localClientType: Expected"),
@@ -80,6 +84,65 @@ def test_the_documents_own_values_are_accepted() -> None:
     ],
 )
 def test_mistakes_are_named(made: ModuleType, text: str) -> None:
+    with pytest.raises(config.SettingsError) as caught:
+        config.check(made)
+    assert text in str(caught.value)
+
+
+def ipc(*missing: str, **changes: Any) -> ModuleType:
+    """Settings for IPC as in the document; changes of their initialize and instance."""
+    initialize: dict[str, Any] = {"clientid": 1, "clienttype": 19}
+    instance: dict[str, Any] = {"username": "u", "password": "p", "extInfo": "i"}
+    for name, value in changes.items():
+        (initialize if name in initialize else instance)[name] = value
+    for name in missing:
+        initialize.pop(name, None)
+    bus = {"type": "ipc", "initialize": initialize, "instance": instance}
+    return module(SMARTBUS_CONFIG=bus)
+
+
+def test_ipc() -> None:
+    bus = config.check(ipc(password=5)).bus
+    assert isinstance(bus, config.IpcSettings)
+    assert (bus.initialize.clientid, bus.initialize.clienttype) == (1, 19)
+    found = bus.instance
+    assert (found.username, found.password, found.ext_info) == ("u", 5, "i")
+    assert found.encoding == "utf-8"
+    made = ipc(encoding="gbk")
+    del made.SMARTBUS_CONFIG["instance"]
+    bus = config.check(made).bus
+    assert isinstance(bus, config.IpcSettings)
+    assert bus.instance == config.Instance()
+
+
+def test_what_belongs_to_the_other_type_is_tolerated() -> None:
+    made = module()
+    net = config.check(made).bus
+    made.SMARTBUS_CONFIG["type"] = "ipc"
+    ipc = config.check(made).bus
+    assert isinstance(net, config.NetSettings)
+    assert isinstance(ipc, config.IpcSettings)
+    assert ipc.initialize.clientid == 19
+    made.SMARTBUS_CONFIG.update(
+        type="net", initialize={"unitid": 20}, instance={"whatever": None, "it": "is"}
+    )
+    config.check(made)
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (ipc("clientid"), "SMARTBUS_CONFIG.initialize: Object missing required field `clientid`"),
+        (ipc("clienttype"), "SMARTBUS_CONFIG.initialize: Object missing required field"),
+        (ipc(clientid=256), "SMARTBUS_CONFIG.initialize.clientid: Expected `int` <= 255"),
+        (ipc(clientid="1"), "SMARTBUS_CONFIG.initialize.clientid: Expected `int`, got `str`"),
+        (ipc(clienttype=1), "SMARTBUS_CONFIG.initialize.clienttype: Expected `int` >= 2"),
+        (ipc(username=1), "SMARTBUS_CONFIG.instance.username: Expected `str | null`, got `int`"),
+        (ipc(user="u"), "SMARTBUS_CONFIG.instance: Object contains unknown field `user`"),
+        (ipc(encoding="x"), "SMARTBUS_CONFIG['instance']: unknown encoding: x"),
+    ],
+)
+def test_mistakes_for_ipc_are_named(made: ModuleType, text: str) -> None:
     with pytest.raises(config.SettingsError) as caught:
         config.check(made)
     assert text in str(caught.value)

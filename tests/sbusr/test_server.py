@@ -4,94 +4,26 @@ import asyncio
 import json
 import threading
 from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.iostream import IOStream
 from tornado.tcpclient import TCPClient
 
-import settings as default_settings
 from sbusr import config, globalvars, server
+from sbusr.busclient import bus_clients
 from sbusr.server import Server, StartError
 from sbusr.webhandlers import FlowHandler, FlowInvokeAck
 from smartbus.bus import Bus
 from smartbus.testing import wait_until_async as until
-from tests.sbusr.peer import TIMEOUT, ScriptedIpsc
+from tests.sbusr.daemon import Start
+from tests.sbusr.peer import ScriptedIpsc
 from tests.sbusr.sink import request
 
 PACKAGES = Path(__file__).parent / "packages"
 
-
-@pytest.fixture
-def settings(bus: Bus, tmp_path: Path) -> config.Settings:
-    found = config.check(default_settings)
-    found.bus.clients[0].master_port = bus.port
-    found.web_listen = (0, "127.0.0.1")
-    found.flow_ack_timeout = 0.3
-    return found
-
-
-class Daemon:
-    """A running daemon, in this process."""
-
-    def __init__(self, running: Server) -> None:
-        self.server = running
-        self.http = AsyncHTTPClient(force_instance=True)
-
-    async def fetch(
-        self, path: str, body: Any = None, method: str | None = None
-    ) -> tuple[int, Any]:
-        """Send an HTTP request; status and decoded body."""
-        response = await self.raw(path, body, method)
-        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
-        assert "Server" not in response.headers
-        return response.code, json.loads(response.body)
-
-    async def raw(self, path: str, body: Any, method: str | None) -> HTTPResponse:
-        data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-        return await self.http.fetch(
-            HTTPRequest(
-                f"http://127.0.0.1:{self.server.http_port}{path}",
-                method or ("GET" if body is None else "POST"),
-                body=data,
-                request_timeout=TIMEOUT,
-                allow_nonstandard_methods=True,
-            ),
-            raise_error=False,
-        )
-
-
-Start = Callable[..., Awaitable[Daemon]]
-
-
-@pytest.fixture
-async def start(settings: config.Settings) -> AsyncIterator[Start]:
-    """Starts a daemon and stops it in the end."""
-    async with AsyncExitStack() as cleanup:
-
-        async def begin(**args: Any) -> Daemon:
-            options = {"verbose": False, "no_web_server": False, "embedded": False, **args}
-            daemon = Daemon(Server(settings, Namespace(**options)))
-            task = asyncio.create_task(daemon.server.serve())
-
-            async def end() -> None:
-                daemon.http.close()
-                daemon.server.stop()
-                await task
-
-            cleanup.push_async_callback(end)
-            clients = globalvars.net_smartbusclients
-            await until(lambda: task.done() or (clients and clients[0].connected))
-            if task.done():
-                await task
-            return daemon
-
-        yield begin
-    assert globalvars.net_smartbusclients == []
+only_net = pytest.mark.parametrize("kind", ["net"], indirect=True)
 
 
 # ---- RPC -----------------------------------------------------------------------------------------
@@ -114,12 +46,14 @@ async def test_requests_are_answered_over_the_bus(start: Start, bus: Bus) -> Non
 async def test_other_packets_are_ignored(start: Start, bus: Bus) -> None:
     await start()
     async with ScriptedIpsc(bus.port) as ipsc:
-        ipsc.send_data(1, 3, 19, 0, -1, b'{"id": "no", "method": "add", "params": [1, 2]}')
+        body = b'{"id": "no", "method": "add", "params": [1, 2]}'
+        ipsc.send_data(1, 3, *ScriptedIpsc.daemon, -1, body)
         ipsc.request(b'{"id": "yes", "method": "add", "params": [1, 2]}')
         await ipsc.reply("yes")
         assert len(ipsc.notifies) == 1
 
 
+@only_net
 async def test_answers_go_through_the_client_that_was_asked(
     start: Start, bus: Bus, settings: config.Settings
 ) -> None:
@@ -154,15 +88,13 @@ async def test_worker_logs_come_out_here(
     assert record.processName == "sbusr-worker-1"
 
 
-async def test_reconnects_and_knows_the_ipsc_again(start: Start, settings: config.Settings) -> None:
-    bus = Bus().start()
-    settings.bus.clients[0].master_port = bus.port
+async def test_reconnects_and_knows_the_ipsc_again(start: Start, bus: Bus) -> None:
     await start()
     async with ScriptedIpsc(bus.port):
         await until(lambda: globalvars.ipsc_set == {(0, 0)})
         bus.close()
         await until(lambda: globalvars.ipsc_set == set())
-    with Bus(port=bus.port):
+    with Bus(port=bus.port, ipc_path=bus.ipc_path):
         async with ScriptedIpsc(bus.port, 7) as ipsc:
             await until(lambda: globalvars.ipsc_set == {(0, 7)})
             ipsc.request(request("add", [1, 2], "1"))
@@ -413,6 +345,7 @@ async def test_address_in_use(start: Start, bus: Bus, settings: config.Settings)
         await daemon.serve()
 
 
+@only_net
 async def test_bad_master_host(settings: config.Settings) -> None:
     settings.bus.clients[0].master_host = "no-such-host.invalid"
     daemon = Server(
@@ -431,4 +364,4 @@ async def test_stop_function_from_another_thread(
     thread = threading.Thread(target=server.stop)
     thread.start()
     thread.join()
-    await until(lambda: not globalvars.net_smartbusclients)
+    await until(lambda: not bus_clients())
