@@ -48,7 +48,9 @@ def medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: round(statistics.median(run[name] for run in runs), 1) for name in runs[0]}
 
 
-def better(figure: str, ours: Sequence[dict[str, float]], theirs: Sequence[dict[str, float]]) -> float:
+def better(
+    figure: str, ours: Sequence[dict[str, float]], theirs: Sequence[dict[str, float]]
+) -> float:
     """Return how many times better our median is: more of a rate, less of a time."""
     mine, other = medians(ours)[figure], medians(theirs)[figure]
     return round(other / mine if figure.endswith("_us") else mine / other, 2)
@@ -166,12 +168,6 @@ def worker(target: Callable[..., None], *args: Any) -> Iterator[Worker]:
             process.kill()
             process.join()
         ours.close()
-
-
-def use_library() -> None:
-    """Make ``import smartbus`` work in this process, whose script lies beside this module."""
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
 
 
 def environment() -> dict[str, str]:

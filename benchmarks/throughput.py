@@ -2,10 +2,10 @@
 
 Run it as ``.venv/bin/python benchmarks/throughput.py``. Ours and the vendor's library are used on
 the same bus as anybody would use them, through `smartbus.net.Client`; beside them, in the same
-call and with the same payloads, pyzmq through ``zmq.proxy``. All of it goes over TCP. Every message is
-counted and compared, see ``traffic.py``. Rounds are interleaved, since machines are noisy: compare
-only figures of one call. One JSON line a case: medians of the rounds; ``vs_…`` is the ratio to a
-peer.
+call and with the same payloads, pyzmq through ``zmq.proxy``. All of it goes over TCP. Every
+message is counted and compared, see ``traffic.py``. Rounds are interleaved, since machines are
+noisy: compare only figures of one call. One JSON line a case: medians of the rounds; ``vs_…`` is
+the ratio to a peer.
 """
 
 from __future__ import annotations

@@ -7,14 +7,15 @@ tells how many there were.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from multiprocessing.connection import Connection
 from typing import Final
 
-from common import PATIENCE, use_library
+from common import PATIENCE, ROOT
 
-use_library()
+sys.path.insert(0, str(ROOT))
 
 from smartbus.errors import BufferFullError
 from smartbus.head import Head
@@ -88,7 +89,11 @@ class EachClient(Client):
 
     checker: Checker
 
-    def on_data(self, head: Head, data: bytes) -> None:
+    def on_data(
+        self,
+        head: Head,  # noqa: ARG002 - as it is called
+        data: bytes,
+    ) -> None:
         """See `Client`."""
         self.checker.one(data)
 

@@ -20,23 +20,25 @@ PATTERNS: Final = {
 
 
 def _socket(kind: int) -> zmq.Socket[bytes]:
-    socket = zmq.Context.instance().socket(kind)
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     socket.set_hwm(QUEUE)
     return socket
 
 
-def proxy(pipe: Connection, pattern: str) -> None:
-    """Be the proxy between two free ports, for ever."""
+def proxy(pipe: Connection, pattern: str, folder: str = "") -> None:
+    """Be the proxy, for ever; says its two addresses: over TCP, or local ones in `folder`."""
     _, front_kind, back_kind, _ = PATTERNS[pattern]
-    front, back = _socket(front_kind), _socket(back_kind)
-    pipe.send(tuple(s.bind_to_random_port("tcp://127.0.0.1") for s in (front, back)))
-    zmq.proxy(front, back)
+    ends = _socket(front_kind), _socket(back_kind)
+    for end, name in zip(ends, ("front", "back"), strict=True):
+        end.bind(f"ipc://{folder}/{name}" if folder else "tcp://127.0.0.1:*")
+    pipe.send(tuple(end.getsockopt_string(zmq.LAST_ENDPOINT) for end in ends))
+    zmq.proxy(*ends)
 
 
-def receive(pipe: Connection, port: int, pattern: str, size: int) -> None:
+def receive(pipe: Connection, address: str, pattern: str, size: int) -> None:
     """Be the receiver, until the pipe closes."""
     socket = _socket(PATTERNS[pattern][3])
-    socket.connect(f"tcp://127.0.0.1:{port}")
+    socket.connect(address)
     checker = Checker(size)
     one = checker.one
     pipe.send("ready")
@@ -57,10 +59,10 @@ def receive(pipe: Connection, port: int, pattern: str, size: int) -> None:
         zmq.Context.instance().destroy(linger=0)
 
 
-def send(pipe: Connection, port: int, pattern: str, size: int) -> None:
+def send(pipe: Connection, address: str, pattern: str, size: int) -> None:
     """Be the sender, until the pipe closes."""
     socket = _socket(PATTERNS[pattern][0])
-    socket.connect(f"tcp://127.0.0.1:{port}")
+    socket.connect(address)
     cycle = payloads(size)
     pipe.send("ready")
     try:
