@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tests.abi.table import Case
@@ -18,21 +18,22 @@ Chain = list[Case]
 class Outcomes:
     """How rows ended."""
 
-    def __init__(self, cases: Iterable[Case]) -> None:
+    def __init__(self, cases: Sequence[Case]) -> None:
         """Run `cases`, and return when all are over and all that they used is gone."""
         self._futures: dict[str, Future[None]] = {}
         running: list[Future[None]] = []
         chains: dict[tuple[str, str], Chain] = defaultdict(list)
         with ThreadPoolExecutor(WORKERS) as executor:
             for case in cases:
-                if case.row.fresh:
-                    self._futures[self._key(case)] = executor.submit(_run_alone, case)
-                else:
+                if not case.row.fresh:
                     chains[case.row.family, case.kind].append(case)
             for chain in chains.values():
                 futures: list[Future[None]] = [Future() for _ in chain]
                 self._futures.update(zip(map(self._key, chain), futures, strict=True))
                 running.append(executor.submit(_run_chain, chain, futures))
+            for case in cases:
+                if case.row.fresh:
+                    self._futures[self._key(case)] = executor.submit(_run_alone, case)
         for chain_end in running:
             chain_end.result(0)
 

@@ -206,6 +206,8 @@ class Server:
         except (BlockingIOError, ConnectionError):
             return None
         connection.setblocking(False)
+        if connection.family == socket.AF_INET:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = Peer(connection, self._until, answers=self.answers)
         self._waiting.append(peer)
         self.peers.append(peer)
