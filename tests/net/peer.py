@@ -18,6 +18,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from smartbus._c import lookup
 from smartbus.head import Head
 from smartbus.net import Client
+from smartbus.net.subscriptions import Subscription
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -254,6 +257,7 @@ class _Commands:
     def __init__(self, report: _Reporter) -> None:
         self._report = report
         self._clients: dict[int, _Client] = {}
+        self._subscriptions: dict[int, Subscription] = {}
 
     def nothing(self) -> None:
         pass
@@ -293,6 +297,27 @@ class _Commands:
         send = self._clients[client_id].send_data
         for number in range(count):
             send(1, 3, *destination, number.to_bytes(4, "little").ljust(size, b"."))
+
+    def call_flow(self, client_id: int, args: tuple[Any, ...], timeout: float) -> int:
+        """Call a flow; "acked" and "ended" report its futures' outcomes, errors as objects."""
+        future = self._clients[client_id].call_flow(*args, timeout=timeout)
+
+        def tell(name: str, done: Future[Any]) -> None:
+            outcome = done.exception() or done.result()
+            self._report.event(name, client_id, future.invoke_id, outcome)
+
+        future.acknowledged.add_done_callback(partial(tell, "acked"))
+        future.add_done_callback(partial(tell, "ended"))
+        return future.invoke_id
+
+    def subscribe(self, client_id: int) -> None:
+        """Report a client's events as objects, until `unsubscribe`."""
+        self._subscriptions[client_id] = self._clients[client_id].subscribe(
+            lambda event: self._report.event("object", client_id, event)
+        )
+
+    def unsubscribe(self, client_id: int) -> None:
+        self._subscriptions.pop(client_id).close()
 
     def initialize_again(self, kind: str, unit: int) -> None:
         Client.finalize()
