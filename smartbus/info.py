@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 import platform
+import socket
 import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from smartbus import __version__
 from smartbus._c import lookup
+from smartbus._c.abi import IPC_SOCKET, IPC_SOCKET_ENVIRONMENT
 from smartbus.errors import LibraryNotFoundError
 
 if TYPE_CHECKING:
     import argparse
 
 _RULES = {
-    "lib_path": "given as lib_path",
-    "environment": f"given by {lookup.ENVIRONMENT}",
     "system": "on the system's library search path",
     "bundled": "the core of this package",
     "wheel": f"of the vendor's wheel {lookup.VENDOR_WHEEL}",
@@ -31,20 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the facts; returns 0 if there is a NET library, else 1."""
+    """Print the facts; returns 0 if there is a NET and an IPC library, else 1."""
     facts = collect()
     print(json.dumps(facts, indent=2) if args.json else _text(facts))  # noqa: T201
-    return 0 if facts["net"]["used"] else 1
+    return 0 if facts["net"]["used"] and facts["ipc"]["used"] else 1
 
 
 def collect() -> dict[str, Any]:
     """Return the facts as plain values."""
-    found, tried = lookup.survey()
-    try:
-        used = lookup.find().path
-    except LibraryNotFoundError:  # also if others are there: one that was given is not replaced
-        used = None
-    libraries = [lookup.describe(library) for library in found]
+    path = os.environ.get(IPC_SOCKET_ENVIRONMENT) or IPC_SOCKET
     return {
         "smartbus": __version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -53,12 +48,22 @@ def collect() -> dict[str, Any]:
         "machine": platform.machine(),
         "bits": 64 if sys.maxsize > 1 << 32 else 32,
         "vendor_wheel": _wheel_version(),
-        "net": {
-            "environment": {lookup.ENVIRONMENT: os.environ.get(lookup.ENVIRONMENT)},
-            "used": used,
-            "libraries": libraries,
-            "tried": [{"what": what, "failed": why} for what, why in tried],
-        },
+        "net": _libraries(lookup.NET),
+        "ipc": {**_libraries(lookup.IPC), "socket": path, "server": _server(path)},
+    }
+
+
+def _libraries(family: lookup.Family) -> dict[str, Any]:
+    found, tried = lookup.survey(family=family)
+    try:
+        used = lookup.find(family=family).path
+    except LibraryNotFoundError:  # also if others are there: one that was given is not replaced
+        used = None
+    return {
+        "environment": {family.environment: os.environ.get(family.environment)},
+        "used": used,
+        "libraries": [lookup.describe(library, family=family) for library in found],
+        "tried": [{"what": what, "failed": why} for what, why in tried],
     }
 
 
@@ -69,26 +74,51 @@ def _wheel_version() -> str | None:
         return None
 
 
+def _server(path: str) -> str:
+    """Say whether a server listens on the local socket `path`."""
+    if not hasattr(socket, "AF_UNIX"):
+        return "this system has no local sockets"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)  # a full backlog is no reason to wait
+        try:
+            client.connect(path)
+        except BlockingIOError:
+            return "a server listens, which is busy"
+        except OSError as error:
+            return f"no server: {error.strerror or error}"
+    return "a server listens"
+
+
 def _text(facts: dict[str, Any]) -> str:
-    net = facts["net"]
+    ipc = facts["ipc"]
     lines = [
         f"smartbus {facts['smartbus']}, {facts['python']} ({facts['bits']} bit)",
         f"{facts['platform']}, {facts['executable']}",
         f"vendor's wheel: {facts['vendor_wheel'] or 'not installed'}",
-        "",
-        "NET client libraries, in the order of the search:",
+        f"socket of IPC clients: {ipc['socket']}, {ipc['server']}",
     ]
-    for library in net["libraries"]:
-        mark = "->" if library["path"] == net["used"] else "  "
-        version = f" {library['version']}, {library['waits_with']}" if "version" in library else ""
-        lines.append(f"{mark} {library['path']}")
-        lines.append(f"     {_RULES[library['rule']]}; {library['kind']}{version}")
-        lacks = f"; missing: {', '.join(library['missing'])}" if library["missing"] else ""
-        lines.append(f"     {len(library['bound'])} functions bound{lacks}")
-    if not net["libraries"]:
-        lines.append("   none is usable")
-    elif net["used"] is None:
-        lines.append(f"   none is used, because {lookup.ENVIRONMENT} names one that is not usable")
-    lines += ["", "Tried and not usable:"] if net["tried"] else []
-    lines += [f"   {attempt['what']}: {attempt['failed']}" for attempt in net["tried"]]
+    for title, about in (("NET", facts["net"]), ("IPC", ipc)):
+        lines += ["", f"{title} client libraries, in the order of the search:"]
+        lines += _section(about)
     return "\n".join(lines)
+
+
+def _section(about: dict[str, Any]) -> list[str]:
+    lines = []
+    (variable,) = about["environment"]
+    for library in about["libraries"]:
+        mark = "->" if library["path"] == about["used"] else "  "
+        version = f" {library['version']}, {library['waits_with']}" if "version" in library else ""
+        rule = _RULES.get(library["rule"], f"given by {variable}")
+        lacks = f"; missing: {', '.join(library['missing'])}" if library["missing"] else ""
+        lines.append(f"{mark} {library['path']}")
+        lines.append(f"     {rule}; {library['kind']}{version}")
+        lines.append(f"     {len(library['bound'])} functions bound{lacks}")
+    if not about["libraries"]:
+        lines.append("   none is usable")
+    elif about["used"] is None:
+        lines.append(f"   none is used, because {variable} names one that is not usable")
+    if about["tried"]:
+        lines.append("   not usable:")
+    lines += [f"     {attempt['what']}: {attempt['failed']}" for attempt in about["tried"]]
+    return lines

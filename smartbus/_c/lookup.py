@@ -21,7 +21,16 @@ from typing import Any, Final, NamedTuple
 
 from smartbus.errors import LibraryNotFoundError
 
-from .abi import NET_FUNCTIONS, NET_PREFIX, IpcAbi, NetAbi, bind
+from .abi import (
+    IPC_FUNCTIONS,
+    IPC_PREFIX,
+    NET_FUNCTIONS,
+    NET_PREFIX,
+    IpcAbi,
+    NetAbi,
+    Signature,
+    bind,
+)
 from .core_api import Core
 
 ENVIRONMENT: Final = "SMARTBUS_NETCLI_LIB"
@@ -59,12 +68,19 @@ class Family(NamedTuple):
     vendor_name: Callable[[], str]
     #: Raises AttributeError for a library that is none.
     check: Callable[[ctypes.CDLL], object]
+    #: Its functions, by name without the prefix.
+    functions: Mapping[str, Signature]
+    prefix: str
     #: The vendor has it in a wheel.
     has_wheel: bool
 
 
-NET: Final = Family(ENVIRONMENT, lambda: VENDOR_NAME, NetAbi, has_wheel=True)
-IPC: Final = Family(IPC_ENVIRONMENT, lambda: IPC_VENDOR_NAME, IpcAbi, has_wheel=False)
+NET: Final = Family(
+    ENVIRONMENT, lambda: VENDOR_NAME, NetAbi, NET_FUNCTIONS, NET_PREFIX, has_wheel=True
+)
+IPC: Final = Family(
+    IPC_ENVIRONMENT, lambda: IPC_VENDOR_NAME, IpcAbi, IPC_FUNCTIONS, IPC_PREFIX, has_wheel=False
+)
 
 Attempts = list[tuple[str, str]]
 # What a rule is called, and the files that it names; it may add to the attempts.
@@ -95,15 +111,18 @@ def find(
     raise LibraryNotFoundError(attempts)
 
 
-def survey(environ: Mapping[str, str] | None = None) -> tuple[list[Found], Attempts]:
-    """Try every rule for NET, not only up to the first; for ``python -m smartbus info``."""
+def survey(
+    environ: Mapping[str, str] | None = None, *, family: Family = NET
+) -> tuple[list[Found], Attempts]:
+    """Try every rule, not only up to the first; for ``python -m smartbus info``."""
     attempts: Attempts = []
     found: list[Found] = []
-    given = (os.environ if environ is None else environ).get(ENVIRONMENT, "")
-    rules = _explicit(given, f"environment {ENVIRONMENT}", "environment", NET) if given else []
-    for rule, candidates in [*rules, *_default_rules(NET)]:
+    given = (os.environ if environ is None else environ).get(family.environment, "")
+    source = f"environment {family.environment}"
+    rules = _explicit(given, source, "environment", family) if given else []
+    for rule, candidates in [*rules, *_default_rules(family)]:
         for path in candidates(attempts):
-            usable = _try(path, rule, attempts, NET)
+            usable = _try(path, rule, attempts, family)
             if usable is not None:
                 found.append(usable)
                 break
@@ -132,15 +151,15 @@ def require_core() -> Core:
         raise LibraryNotFoundError([(f"bundled core {path}", f"{why} (was it built?)")]) from None
 
 
-def describe(found: Found) -> dict[str, Any]:
+def describe(found: Found, *, family: Family = NET) -> dict[str, Any]:
     """Return what there is to know about a library, as plain values."""
-    bound, missing = bind(ctypes.CDLL(found.path), NET_PREFIX, NET_FUNCTIONS)
+    bound, missing = bind(ctypes.CDLL(found.path), family.prefix, dict(family.functions))
     facts: dict[str, Any] = {
         "path": found.path,
         "rule": found.rule,
         "kind": "core" if found.is_core else "vendor",
-        "bound": [NET_PREFIX + name for name in bound],
-        "missing": [NET_PREFIX + name for name in missing],
+        "bound": [family.prefix + name for name in bound],
+        "missing": [family.prefix + name for name in missing],
     }
     if found.is_core:
         core = Core(found.path)
@@ -232,7 +251,7 @@ def _try(path: str, rule: str, attempts: Attempts, family: Family) -> Found | No
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
-        attempts.append((what, _without(path, str(error))))
+        attempts.append((what, _explained(_without(path, str(error)))))
         return None
     is_core = hasattr(library, "sb_version")
     try:
@@ -244,6 +263,14 @@ def _try(path: str, rule: str, attempts: Attempts, family: Family) -> Found | No
         attempts.append((what, str(error)))
         return None
     return Found(path, rule, is_core)
+
+
+def _explained(reason: str) -> str:
+    """Return the loader's `reason` with what it means, where it is not plain."""
+    bits = 64 if sys.maxsize > 1 << 32 else 32
+    if f"ELFCLASS{96 - bits}" in reason:
+        return f"{reason} (it is for programs of {96 - bits} bits; this Python is one of {bits})"
+    return reason
 
 
 def _without(path: str, reason: str) -> str:

@@ -120,7 +120,9 @@ class ThunkInbox:
     def wait(self, timeout_ms: int) -> int:
         """Wait for events: 1 there are, 0 time-out, negative closed."""
         if not self._events and not self._closed:
-            select.select([self._read_end], [], [], None if timeout_ms < 0 else timeout_ms / 1000)
+            poll = select.poll()  # select() takes no descriptor above 1023
+            poll.register(self._read_end, select.POLLIN)
+            poll.poll(timeout_ms)
         if self._events:
             return 1
         return _BROKEN if self._closed else 0
@@ -142,6 +144,8 @@ class ThunkInbox:
     def close(self) -> None:
         """Refuse further events and let waiting producers go."""
         with self._changed:
+            if self._closed:
+                return
             self._closed = True
             self._signal()
             self._changed.notify_all()

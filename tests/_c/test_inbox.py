@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import resource
 import select
 import struct
 import threading
@@ -321,3 +323,30 @@ def test_the_format_of_an_event_is_the_documented_one() -> None:
 )
 def test_texts(payload: bytes, expected: list[bytes]) -> None:
     assert texts(payload, 2) == expected
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """Only numbers above 1023, which select() does not take, are left for new descriptors."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= limits[1] < 2048:
+        pytest.skip("the system does not allow so many")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2048), limits[1]))
+    taken: list[int] = []
+    try:
+        while not taken or taken[-1] < 1024:
+            taken.append(os.dup(2))
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_descriptors_above_1023(many_descriptors: None, make: Maker) -> None:
+    source = make(10, MIB)
+    assert source.fileno() > 1023
+    assert source.wait(1) == 0
+    Sdk(source).disconnect(1)
+    assert source.wait(20_000) == 1
+    assert len(source.drain()) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -111,4 +112,60 @@ def test_survey_goes_through_all_rules(system: None, tmp_path: Path) -> None:
     facts = lookup.describe(found[0])
     assert facts["kind"] == "core"
     assert len(facts["bound"]) == 13
+    assert facts["missing"] == []
+
+
+# ---- IPC -----------------------------------------------------------------------------------
+
+
+def test_ipc_has_a_variable_and_a_name_of_its_own(tmp_path: Path) -> None:
+    copy = str(shutil.copy(CORE, tmp_path / lookup.file_name(lookup.IPC_VENDOR_NAME)))
+    for_net = {lookup.ENVIRONMENT: "/nowhere/at/all.so"}
+    found = lookup.find("", {**for_net, lookup.IPC_ENVIRONMENT: copy}, family=lookup.IPC)
+    assert found == lookup.Found(copy, "environment", is_core=True)
+    found = lookup.find(str(tmp_path), for_net, family=lookup.IPC)
+    assert found == lookup.Found(copy, "lib_path", is_core=True)
+    with pytest.raises(LibraryNotFoundError, match="directory without libbusnetcli"):
+        lookup.find(str(tmp_path), {})
+
+
+def test_where_no_ipc_library_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "IPC_VENDOR_NAME", "busipccli-that-nobody-has")
+    assert lookup.find(environ={}, family=lookup.IPC).path == CORE
+    monkeypatch.setattr(lookup, "CORE_NAME", "core-that-nobody-built")
+    for lib_path, count in (("", 2), ("vendor", 1), ("core", 1)):
+        with pytest.raises(LibraryNotFoundError) as caught:
+            lookup.find(lib_path, {}, family=lookup.IPC)
+        assert len(caught.value.tried) == count  # there is no wheel that could have it
+
+
+def test_a_net_library_is_no_ipc_library(tmp_path: Path) -> None:
+    """The vendor's has thirteen of the one and none of the other."""
+    core = Path(CORE).read_bytes().replace(b"\0sb_version\0", b"\0no_version\0")
+    library = tmp_path / "netonly.so"
+    library.write_bytes(core.replace(b"\0SmartBusIpcCli_Init\0", b"\0SmartBusIpcCli_Tini\0"))
+    assert lookup.find(str(library), {}) == lookup.Found(str(library), "lib_path", is_core=False)
+    with pytest.raises(LibraryNotFoundError, match=r"the library lacks SmartBusIpcCli_Init$"):
+        lookup.find(str(library), {}, family=lookup.IPC)
+
+
+def test_a_library_of_other_bits_is_named(tmp_path: Path) -> None:
+    """The vendor's IPC library is one of 32 bits."""
+    elf = bytearray(Path(CORE).read_bytes())
+    elf[4] = 3 - elf[4]  # EI_CLASS: 1 is 32 bits, 2 is 64
+    library = tmp_path / "other.so"
+    library.write_bytes(elf)
+    mine = 8 * struct.calcsize("P")
+    with pytest.raises(LibraryNotFoundError, match=f"{96 - mine} bits; this Python is one of"):
+        lookup.find(str(library), {}, family=lookup.IPC)
+
+
+def test_survey_of_ipc(tmp_path: Path) -> None:
+    bad = str(tmp_path / "missing.so")
+    found, tried = lookup.survey({lookup.IPC_ENVIRONMENT: bad}, family=lookup.IPC)
+    assert CORE in [library.path for library in found]
+    assert tried[0][0] == f"environment {bad}"
+    facts = lookup.describe(found[-1], family=lookup.IPC)
+    assert len(facts["bound"]) == 12
+    assert all(name.startswith("SmartBusIpcCli_") for name in facts["bound"])
     assert facts["missing"] == []

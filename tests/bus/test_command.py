@@ -1,8 +1,7 @@
-"""``python -m smartbus bus`` and ``info`` as real processes."""
+"""``python -m smartbus bus`` as real processes."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -17,7 +16,6 @@ from pathlib import Path
 import pytest
 
 import smartbus
-from smartbus._c import lookup
 from smartbus.bus import PasswordFile
 
 ROOT = Path(__file__).parents[2]
@@ -171,30 +169,3 @@ def test_help_and_version() -> None:
     assert "Run a stand-in for an IPSC server." in run("ipsc", "--help").stdout
     assert run("nonsense").returncode == 2
     assert run().returncode == 2
-
-
-def test_info() -> None:
-    done = run("info")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"smartbus {smartbus.__version__}" in done.stdout
-    assert str(lookup.core_path()) in done.stdout
-
-
-def test_info_as_json() -> None:
-    facts = json.loads(run("info", "--json").stdout)
-    core = next(lib for lib in facts["net"]["libraries"] if lib["path"] == str(lookup.core_path()))
-    assert (core["rule"], core["kind"]) == ("bundled", "core")
-    assert len(core["bound"]) == 13
-    assert facts["smartbus"] == smartbus.__version__
-
-
-def test_info_tells_why_a_library_is_not_used(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.so"
-    bad.write_text("nonsense")
-    done = run("info", SMARTBUS_NETCLI_LIB=str(bad))
-    assert f"environment {bad}: " in done.stdout
-    # Nor is another one used in its place, though there are others.
-    assert done.returncode == 1
-    assert str(lookup.core_path()) in done.stdout
-    assert "->" not in done.stdout
-    assert "none is used, because SMARTBUS_NETCLI_LIB names" in done.stdout
