@@ -25,6 +25,16 @@ _RULES = {
 }
 
 
+_NO_CORE = """\
+The core of this package is missing: {why}.
+   Without it smartbus.bus and smartbus.ipc do not work, nor does the pytest plugin, and
+   smartbus.net only with the vendor's library. smartbus.aio and smartbus.ipsc do.
+   To get it, install the wheel for this platform if there is one; or a C compiler, and then
+   reinstall, so that the core is built (pip keeps what was built without one, hence the option):
+      {python} -m pip install --force-reinstall --no-cache-dir smartbus-client-python
+   In a checkout `make core` builds it."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments to `parser`."""
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -48,6 +58,7 @@ def collect() -> dict[str, Any]:
         "machine": platform.machine(),
         "bits": 64 if sys.maxsize > 1 << 32 else 32,
         "vendor_wheel": _wheel_version(),
+        "core": {"path": str(lookup.core_path()), "missing": _core_missing()},
         "net": _libraries(lookup.NET),
         "ipc": {**_libraries(lookup.IPC), "socket": path, "server": _server(path)},
     }
@@ -72,6 +83,15 @@ def _wheel_version() -> str | None:
         return metadata.version(lookup.VENDOR_WHEEL)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _core_missing() -> str | None:
+    """Return why the core cannot be used, or None if it can."""
+    try:
+        lookup.require_core()
+    except LibraryNotFoundError as error:
+        return "; ".join(f"{what}: {why}" for what, why in error.tried)
+    return None
 
 
 def _server(path: str) -> str:
@@ -100,6 +120,8 @@ def _text(facts: dict[str, Any]) -> str:
     for title, about in (("NET", facts["net"]), ("IPC", ipc)):
         lines += ["", f"{title} client libraries, in the order of the search:"]
         lines += _section(about)
+    if facts["core"]["missing"]:
+        lines += ["", _NO_CORE.format(why=facts["core"]["missing"], python=facts["executable"])]
     return "\n".join(lines)
 
 

@@ -6,22 +6,20 @@ Nothing is downloaded: builds use the setuptools of the environment that runs th
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import venv
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tools.build_wheel import copy_checkout
 
-#: What a checkout collects beside its sources.
-LITTER = shutil.ignore_patterns(
-    ".*_cache", ".git", ".hypothesis", ".venv", "*.egg-info", "*.so", "*.dylib", "__pycache__",
-    "build", "dist",
-)  # fmt: skip
+#: A directory with the source distribution and the wheel to test, instead of such as are built
+#: here: what `tools.check_wheel` is about to publish.
+READY = os.environ.get("SMARTBUS_TEST_DIST")
 
 Result = subprocess.CompletedProcess[str]
 
@@ -66,14 +64,14 @@ def only(directory: Path, pattern: str) -> Path:
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this checkout's sources, free to be built in."""
-    return Path(
-        shutil.copytree(ROOT, tmp_path_factory.mktemp("checkout") / "source", ignore=LITTER)
-    )
+    return copy_checkout(tmp_path_factory.mktemp("checkout") / "source")
 
 
 @pytest.fixture(scope="session")
 def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution."""
+    if READY is not None:
+        return only(Path(READY), "*.tar.gz")
     out = tmp_path_factory.mktemp("sdist")
     result = build("sdist", checkout, out)
     assert result.returncode == 0, result.stdout
@@ -99,6 +97,8 @@ def sources(sdist: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the source distribution."""
+    if READY is not None:
+        return only(Path(READY), "*.whl")
     out = tmp_path_factory.mktemp("wheel")
     source = unpack(sdist, tmp_path_factory.mktemp("unpacked"))
     result = build("wheel", source, out, SMARTBUS_BUILD_CORE="1")
@@ -121,6 +121,20 @@ class CleanEnvironment:
             cwd=self.directory,
         )
         assert result.returncode == 0, result.stdout
+
+    def borrow_packages(self) -> None:
+        """Let it see what is installed where these tests run, pytest above all."""
+        site = only(self.directory / "lib", "python*") / "site-packages"
+        (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def pytest(self, *args: str, code: int = 0) -> str:
+        """Run pytest, isolated from this checkout; returns what it prints."""
+        env = {"PYTEST_ADDOPTS": "-p no:cacheprovider"}
+        result = run_python(
+            "-m", "pytest", *args, cwd=self.directory, python=self.interpreter, env=env
+        )
+        assert result.returncode == code, result.stdout
+        return result.stdout
 
     def run(self, code: str) -> str:
         """Run `code`, isolated from this checkout; returns what it prints."""

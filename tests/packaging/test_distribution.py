@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import smartbus
+from tools.build_wheel import ROOT
 
-from .conftest import ROOT, CleanEnvironment, build, only, run_python
+from .conftest import READY, CleanEnvironment, build, only, run_python
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,6 +24,45 @@ pytestmark = [
 
 LIBRARY = "smartbus/_c/libsmartbus_core" + (".dylib" if sys.platform == "darwin" else ".so")
 PREFIX = f"smartbus_client_python-{smartbus.__version__}"
+
+#: A user's test, which finds the plugin without being told of it.
+USERS_TEST = """
+import sys
+import smartbus
+
+def test(smartbus_bus, smartbus_ipsc, smartbus_client):
+    assert smartbus.__file__.startswith(sys.prefix)
+    smartbus_ipsc.write("P", "F", "result = params")
+    assert smartbus_client.call_flow("P", "F", [1]) == [1]
+"""
+
+#: The asyncio client and the stand-in IPSC, which need no C, over one another.
+USE_AIO = """
+import asyncio
+from smartbus.aio import SmartBusClient
+from smartbus.wire import Cmd, CmdType, FrameParser, RegistrationAck, encode_frame
+
+async def serve(reader, writer):
+    parser = FrameParser()
+    while data := await reader.read(65536):
+        for frame in parser.feed(data):
+            if (frame.cmd_type, frame.cmd) == (CmdType.LINK, Cmd.REGISTER):
+                writer.write(RegistrationAck(0).encode(0, frame.src))
+            elif frame.cmd_type == CmdType.USER:
+                writer.write(encode_frame((21, 0, 5), frame.src, 9, CmdType.USER, frame.data))
+    writer.close()
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with SmartBusClient("127.0.0.1", port, 20, 0, 20) as client:
+        client.send_data(1, 3, 21, 0, -1, b"there and back")
+        print((await asyncio.wait_for(client.receive(), 20)).data.decode())
+    server.close()
+    await server.wait_closed()
+
+asyncio.run(main())
+"""
 
 LOAD_CORE = f"""
 import ctypes, pathlib, smartbus
@@ -60,14 +100,15 @@ def test_wheel_is_for_the_platform_and_any_python(wheel: Path) -> None:
     distribution, version, python, abi, platform = wheel.stem.split("-")
     assert (distribution, version) == ("smartbus_client_python", smartbus.__version__)
     assert (python, abi) == ("py3", "none")
-    assert platform.startswith(("linux_", "macosx_"))
+    # pip builds for this machine; only what is to be published is named after what it needs.
+    linux = "manylinux" if READY is not None else "linux_"
+    assert platform.startswith((linux, "macosx_"))
 
 
 def test_wheel_holds_the_two_packages_and_the_core(wheel: Path) -> None:
     files = {name for name in names_in(wheel) if ".dist-info/" not in name}
     expected = python_files("smartbus") | python_files("sbusr")
-    assert expected | {LIBRARY, "smartbus/py.typed"} <= files
-    assert {name.partition("/")[0] for name in files} == {"smartbus", "sbusr"}
+    assert files == expected | {LIBRARY, "smartbus/py.typed", "sbusr/py.typed"}
 
 
 def test_core_knows_nothing_of_python(wheel: Path) -> None:
@@ -86,7 +127,7 @@ def test_wheel_metadata(wheel: Path) -> None:
     assert metadata["Version"] == smartbus.__version__
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["License-Expression"] == "MIT"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"daemon", "dev", "vendor"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"daemon", "dev", "test", "vendor"}
     requirements = metadata.get_all("Requires-Dist", [])
     assert [line for line in requirements if "extra ==" not in line] == []
 
@@ -94,6 +135,17 @@ def test_wheel_metadata(wheel: Path) -> None:
 def test_wheel_works_in_a_clean_environment(wheel: Path, clean: CleanEnvironment) -> None:
     clean.install(wheel)
     assert clean.run(LOAD_CORE) == f"{smartbus.__version__} {smartbus.__version__}"
+
+
+def test_wheel_brings_the_pytest_plugin(wheel: Path, clean: CleanEnvironment) -> None:
+    clean.install(wheel)
+    clean.borrow_packages()
+    (clean.directory / "test_users.py").write_text(USERS_TEST)
+    for options in ([], ["-n", "2"], ["-p", "smartbus.testing"]):
+        output = clean.pytest(*options, "-p", "no:asyncio", "test_users.py")
+        assert "1 passed" in output
+    output = clean.pytest("-p", "no:smartbus.testing", "test_users.py", code=1)
+    assert "fixture 'smartbus_bus' not found" in output
 
 
 def test_editable_installation_has_the_core_in_place(
@@ -120,7 +172,13 @@ def test_without_a_compiler_it_installs_with_a_warning(
     assert wheel.name == f"{PREFIX}-py3-none-any.whl"
     assert LIBRARY not in names_in(wheel)
     clean.install(wheel)
-    assert clean.run("import smartbus; print(smartbus.__version__)") == smartbus.__version__
+    assert clean.run(USE_AIO) == "there and back"
+    result = run_python(
+        "-I", "-m", "smartbus", "info", cwd=clean.directory, python=clean.interpreter
+    )
+    assert result.returncode == 1
+    assert "C compiler" in result.stdout
+    assert "reinstall" in result.stdout
 
 
 def test_a_core_of_an_earlier_build_is_not_taken_for_a_new_one(

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 import smartbus
-
-from .conftest import ROOT
+from tools.build_wheel import ROOT
 
 if sys.version_info >= (3, 11):
     import tomllib
