@@ -141,4 +141,8 @@ class Ipsc:
             self._send(caller, Cmd.FLOW_RETURN, result.encode())
 
     def _send(self, to: Address, cmd: Cmd, data: bytes) -> None:
-        self._socket.sendall(encode_frame(self.address, to, cmd, CmdType.SYSTEM, data))
+        try:
+            self._socket.sendall(encode_frame(self.address, to, cmd, CmdType.SYSTEM, data))
+        except OSError:
+            if not self._stopping:
+                raise
