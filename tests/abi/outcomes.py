@@ -9,8 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from tests.abi.table import Case
 from tests.abi.world import World
 
-#: Rows at a time: most of their time they wait.
-WORKERS = 40
+#: Rows at a time. What a row waits for in vain after seconds must not be the processor.
+WORKERS = 5
+#: The same for rows that mostly wait.
+SLOW_WORKERS = 30
 
 Chain = list[Case]
 
@@ -23,7 +25,7 @@ class Outcomes:
         self._futures: dict[str, Future[None]] = {}
         running: list[Future[None]] = []
         chains: dict[tuple[str, str], Chain] = defaultdict(list)
-        with ThreadPoolExecutor(WORKERS) as executor:
+        with ThreadPoolExecutor(WORKERS) as executor, ThreadPoolExecutor(SLOW_WORKERS) as slow:
             for case in cases:
                 if not case.row.fresh:
                     chains[case.row.family, case.kind].append(case)
@@ -33,7 +35,8 @@ class Outcomes:
                 running.append(executor.submit(_run_chain, chain, futures))
             for case in cases:
                 if case.row.fresh:
-                    self._futures[self._key(case)] = executor.submit(_run_alone, case)
+                    pool = slow if case.row.slow else executor
+                    self._futures[self._key(case)] = pool.submit(_run_alone, case)
         for chain_end in running:
             chain_end.result(0)
 

@@ -22,8 +22,8 @@ The last two lines stand in the test module, where the table must be named ``TAB
   callbacks set with the argument `ARG`, initialised, and one client, `CLIENT`, registered at
   ``world.server`` over ``world.peer`` (see `World.begin`). It must leave no event and no frame
   behind, nor other clients. If it fails, the next row gets a new world.
-- ``fresh=True``: a process of its own, in which nothing was called yet. Such rows run at the
-  same time as others, so they may take long.
+- ``fresh=True``: a process of its own, in which nothing was called yet.
+- ``slow=True``: likewise, and it takes seconds, most of which it waits.
 - ``vendor="…"``: the row runs over the core only, because it is better; the text says what
   the vendor's library does. ``missing="…"``: the vendor's library behaves so as well, but the
   row cannot be run with it, and why.
@@ -52,6 +52,8 @@ class Row(NamedTuple):
     run: Run
     #: Wants a process of its own.
     fresh: bool
+    #: Mostly waits.
+    slow: bool
     #: Why it does not run with the vendor's library: what that does, or what hinders.
     vendor: str
     missing: str
@@ -88,14 +90,22 @@ class Table:
         self._libraries = libraries
 
     def row(
-        self, section: str, name: str, *, fresh: bool = False, vendor: str = "", missing: str = ""
+        self,
+        section: str,
+        name: str,
+        *,
+        fresh: bool = False,
+        slow: bool = False,
+        vendor: str = "",
+        missing: str = "",
     ) -> Callable[[Run], Run]:
         """Decorate a row's function; the module's docstring explains the arguments."""
 
         def add(run: Run) -> Run:
             taken = any((row.section, row.name) == (section, name) for row in self.rows)
             assert not taken, f"{section} {name} is there twice"
-            self.rows.append(Row(self._family, section, name, run, fresh, vendor, missing))
+            alone = fresh or slow
+            self.rows.append(Row(self._family, section, name, run, alone, slow, vendor, missing))
             return run
 
         return add

@@ -45,7 +45,7 @@ def _(world: World) -> None:
     assert bytes(raw) == golden(name)
 
 
-@TABLE.row("2.1", "the form of 2015", fresh=True, vendor="has one form in each build")
+@TABLE.row("2.1", "the form of 2015", slow=True, vendor="has one form in each build")
 def _(world: World) -> None:
     peer = connecting(world, b"Wire=2015")
     assert peer.accept().form == "2015"
@@ -119,7 +119,7 @@ def _(world: World) -> None:
 # ---- 2, 2.4 ------------------------------------------------------------------------------
 
 
-@TABLE.row("2", "without an answer nothing happens but heartbeats", fresh=True)
+@TABLE.row("2", "without an answer nothing happens but heartbeats", slow=True)
 def _(world: World) -> None:
     peer = connecting(world)
     peer.registration()
@@ -166,7 +166,7 @@ answered("its destination is not checked", lambda _: ack_from(UNIT, Address(9, 9
 answered("the access point is signed", lambda peer: ack_from(200, peer.client, None), unit=-56)
 
 
-@TABLE.row("2.4", "golden refusal", fresh=True)
+@TABLE.row("2.4", "golden refusal", slow=True)
 def _(world: World) -> None:
     for _form in range(1 if world.kind == "vendor" else 2):  # 2.1: the core has two forms
         peer = connecting(world) if not hasattr(world, "server") else world.server.peer()
@@ -186,7 +186,7 @@ def _(world: World) -> None:
     assert world.peer.frame().data == b"x"
 
 
-@TABLE.row("2.5", "-10 is told and tried again after 2 s", fresh=True)
+@TABLE.row("2.5", "-10 is told and tried again after 2 s", slow=True)
 def _(world: World) -> None:
     peer = connecting(world)
     peer.accept(-10)
@@ -201,7 +201,7 @@ def _(world: World) -> None:
     world.library.expect("connection", ARG, 3, UNIT, 0)
 
 
-@TABLE.row("2.5", "any other code is told and ends the link for good", fresh=True)
+@TABLE.row("2.5", "any other code is told and ends the link for good", slow=True)
 def _(world: World) -> None:
     codes = (-4, -22, -24, -99, 1, 5, 7)
     world.library.hook_all(ARG)
@@ -220,7 +220,7 @@ def _(world: World) -> None:
     world.settle()
 
 
-@TABLE.row("2.5", "-5 and -6 too", fresh=True)
+@TABLE.row("2.5", "-5 and -6 too", slow=True)
 def _(world: World) -> None:
     world.library.hook_all(ARG)
     world.library.call("Init", 19)
@@ -235,7 +235,7 @@ def _(world: World) -> None:
     world.settle()
 
 
-@TABLE.row("2.5", "a refusal of a registered link is told then the loss", fresh=True)
+@TABLE.row("2.5", "a refusal of a registered link is told then the loss", slow=True)
 def _(world: World) -> None:
     world.begin().ack(-4)
     world.library.expect("connection", ARG, 3, UNIT, -4)
@@ -247,7 +247,7 @@ def _(world: World) -> None:
     world.settle()
 
 
-@TABLE.row("2.5", "a refusal and an end that come together are a refusal", fresh=True)
+@TABLE.row("2.5", "a refusal and an end that come together are a refusal", slow=True)
 def _(world: World) -> None:
     peer = connecting(world)
     peer.accept(-24)
@@ -282,7 +282,7 @@ def without_moment(raw: bytes | bytearray) -> bytes:
     return bytes(raw[:20] + raw[24:28] + raw[36:])
 
 
-@TABLE.row("3.1", "they start with the connection before the answer", fresh=True)
+@TABLE.row("3.1", "they start with the connection before the answer", slow=True)
 def _(world: World) -> None:
     peer = connecting(world)
     beat = beat_of(world, peer)
@@ -291,7 +291,7 @@ def _(world: World) -> None:
     assert peer.beats[0][1].data[:4] == bytes(4)
 
 
-@TABLE.row("3.1", "after the answer they name the server's unit", fresh=True)
+@TABLE.row("3.1", "after the answer they name the server's unit", slow=True)
 def _(world: World) -> None:
     beat = beat_of(world, world.begin())
     assert comparable_beat(beat, world.kind) == without_moment(golden("heartbeat_2018"))
@@ -305,7 +305,7 @@ def _(world: World) -> None:
     assert bytes(raw) == golden("heartbeat_before_ack")
 
 
-@TABLE.row("3.1", "they count from 0 on every connection", fresh=True)
+@TABLE.row("3.1", "they count from 0 on every connection", slow=True)
 def _(world: World) -> None:
     def counts(peer: Peer) -> list[int]:
         beat_of(world, peer, 3)
@@ -321,7 +321,7 @@ def _(world: World) -> None:
     assert counts(second) == [0, 1, 2]
 
 
-@TABLE.row("3.1", "one each second", fresh=True, vendor="of 2018 sends a thousand a second")
+@TABLE.row("3.1", "one each second", slow=True, vendor="of 2018 sends a thousand a second")
 def _(world: World) -> None:
     peer = world.begin()
     beat_of(world, peer, 4)
@@ -338,7 +338,7 @@ def _(world: World) -> None:
 # ---- 3.3 ---------------------------------------------------------------------------------
 
 
-@TABLE.row("3.3", "15 s of silence lose the link which comes back at once", fresh=True)
+@TABLE.row("3.3", "15 s of silence lose the link which comes back at once", slow=True)
 def _(world: World) -> None:
     world.library.hook_all(ARG)
     world.library.call("Init", 19)
@@ -357,7 +357,7 @@ def _(world: World) -> None:
 
 
 def keeps(name: str, sign: Callable[[Peer], object], *, answers: bool = False) -> None:
-    @TABLE.row("3.3", name, fresh=True)
+    @TABLE.row("3.3", name, slow=True)
     def _(world: World) -> None:
         world.library.hook_all(ARG)
         world.library.call("Init", 19)
@@ -377,7 +377,7 @@ keeps("any frame keeps the link", lambda peer: peer.data(b"", cmd=3, kind=CmdTyp
 keeps("answered heartbeats keep the link", lambda peer: peer.beat_count, answers=True)
 
 
-@TABLE.row("3.3", "even part of a frame keeps the link", fresh=True)
+@TABLE.row("3.3", "even part of a frame keeps the link", slow=True)
 def _(world: World) -> None:
     world.library.hook_all(ARG)
     world.library.call("Init", 19)
@@ -393,7 +393,7 @@ def _(world: World) -> None:
     world.library.expect("data", ARG, 3, ..., b"slow.")
 
 
-@TABLE.row("3.3", "a link without its answer is not supervised", fresh=True)
+@TABLE.row("3.3", "a link without its answer is not supervised", slow=True)
 def _(world: World) -> None:
     peer = connecting(world)
     peer.answers = False
