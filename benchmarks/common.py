@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -98,15 +99,27 @@ class BusProcess:
     port: int
     local: str  #: path of its local socket
 
+    def kill(self) -> None:
+        """End it as a crash would. The context manager that made it cleans up."""
+        os.kill(self.pid, signal.SIGKILL)
+
 
 @contextlib.contextmanager
-def bus_process(port: int = 0, local: str = "") -> Iterator[BusProcess]:
-    """Run ``python -m smartbus bus`` while the body runs; 0 and "" pick a port and a path."""
+def bus_process(port: int = 0, local: str = "", *, quiet: bool = False) -> Iterator[BusProcess]:
+    """Run ``python -m smartbus bus`` while the body runs; 0 and "" pick a port and a path.
+
+    If it is `quiet`, nobody sees what it logs.
+    """
     with contextlib.ExitStack() as stack:
         path = local or f"{stack.enter_context(tempfile.TemporaryDirectory())}/bus"
         command = [sys.executable, "-m", "smartbus", "bus", "--ipc", path]
         bus = stack.enter_context(
-            child([*command, "--listen", f"127.0.0.1:{port}"], stdout=-1, cwd=ROOT)
+            child(
+                [*command, "--listen", f"127.0.0.1:{port}"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL if quiet else None,
+                cwd=ROOT,
+            )
         )
         assert bus.stdout is not None
         line = bus.stdout.readline()
@@ -128,6 +141,10 @@ class Worker:
     def pid(self) -> int:
         """Its process id."""
         return int(self._process.pid)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
 
     def tell(self, *message: Any) -> None:
         """Send `message`."""
