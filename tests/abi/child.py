@@ -170,13 +170,13 @@ class Child:
         return ctypes.cast(self._hooks[arg], c_void_p)
 
     def _called(self, hook: Hook, values: tuple[Any, ...]) -> None:
+        # What is ordered from now on is for the next callback.
+        held, calls = self._held.get(hook.kind), self._inside.pop(hook.kind, None)
         thread = threading.get_native_id()
         self._send("event", Event(*hook, values, thread, time.monotonic()))
-        held = self._held.get(hook.kind)
         if held is not None:
             held.wait()
             self._held.pop(hook.kind, None)
-        calls = self._inside.pop(hook.kind, None)
         if calls is not None:
             results = [self.call(function, *args) for function, *args in calls]
             event = Event("inside", hook.kind, tuple(results), thread, time.monotonic())
