@@ -1,8 +1,8 @@
 """24 clients on one bus, and random crashes of clients and of the bus.
 
-Run it as ``.venv/bin/python benchmarks/chaos.py --seconds 600``. Each client is a process; two thirds
-come over TCP, the others over the local socket. All send to all (``chaos_client.py``). In each
-window some clients are killed, and now and then the bus is stopped or killed, and started
+Run it as ``.venv/bin/python benchmarks/chaos.py --seconds 600``. Each client is a process; two
+thirds come over TCP, the others over the local socket. All send to all (``chaos_client.py``). In
+each window some clients are killed, and now and then the bus is stopped or killed, and started
 anew. Then sending rests, and the books of all senders and receivers are compared:
 
 - between two clients that lived through the window, on a bus that did, exactly the accepted
@@ -129,10 +129,8 @@ class Chaos:
             survivors = max(back[index] for index in alive) - listened_at
             self.slowest_back = max(self.slowest_back, survivors)
             if survivors > BACK_BOUND:
-                self.faults.append(
-                    f"window {number}: the last one was back after {survivors:.2f} s"
-                )
-        self._compare(number, alive, answers, restarted=listened_at is not None)
+                self.faults.append(f"window {number}: the last was back after {survivors:.2f} s")
+        self._compare(number, answers, restarted=listened_at is not None)
         self.counts["windows"] += 1
 
     def _break_things(self) -> tuple[set[int], float | None]:
@@ -158,48 +156,47 @@ class Chaos:
         time.sleep(rng.uniform(0.2, 1.0))
         return killed, listened_at
 
-    def _compare(
-        self, number: int, alive: list[int], answers: dict[int, Any], *, restarted: bool
-    ) -> None:
+    def _promises(self, sent: dict[int, dict[int, int]], restarted: bool) -> dict[int, Any]:
+        """Return by receiver and sender how many messages must have come."""
+        if restarted:
+            return {receiver: {} for receiver in sent}
+        return {
+            receiver: {s: accepted[receiver] for s, accepted in sent.items() if s != receiver}
+            for receiver in sent
+        }
+
+    def _compare(self, number: int, answers: dict[int, Any], *, restarted: bool) -> None:
+        """Compare the books of all that lived through the window."""
         town = self._town
         sent = {index: accepted for index, (accepted, _) in answers.items()}
-        self.counts["accepted"] += sum(sum(accepted.values()) for accepted in sent.values())
-        promised: dict[int, dict[int, int]] = {index: {} for index in alive}
         if not restarted:
-            for sender, accepted in sent.items():
-                for receiver in alive:
-                    if receiver != sender:
-                        promised[receiver][sender] = accepted[receiver]
-            for index, (_, disconnects) in answers.items():
-                if disconnects:
-                    self.faults.append(f"window {number}: {index} was disconnected")
-        for index in alive:
-            town.clients[index].tell("settle", promised[index])
-        for receiver in alive:
+            lost = [index for index, (_, disconnects) in answers.items() if disconnects]
+            self.faults += [f"window {number}: {index} was disconnected" for index in lost]
+        promised = self._promises(sent, restarted)
+        for receiver, due in promised.items():
+            town.clients[receiver].tell("settle", due)
+        for receiver, due in promised.items():
             received = town.clients[receiver].hear()
-            for sender, now in received.items():
-                self.counts["received"] += now.count
-                where = f"window {number}, {sender} to {receiver}"
-                self.faults += [f"{where}: {fault}" for fault in now.faults]
-                if sender in sent and now.next > sent[sender][receiver]:
-                    self.faults.append(f"{where}: message {now.next - 1} was never accepted")
-            for sender, count in promised[receiver].items():
-                self.counts["promised"] += count
+            for sender in {*due, *received}:
                 now = received.get(sender, chaos_client.Received())
-                if now.count != count or now.missing:
-                    self.faults.append(
-                        f"window {number}, {sender} to {receiver}: {count} accepted, "
-                        f"{now.count} came, {now.missing} left out"
-                    )
+                faults = list(now.faults)
+                if sender in sent and now.next > sent[sender][receiver]:
+                    faults.append(f"message {now.next - 1} was never accepted")
+                if sender in due and (now.count != due[sender] or now.missing):
+                    faults.append(f"{due[sender]} accepted, {now.count} came")
+                self.faults += [f"window {number}, {sender} to {receiver}: {f}" for f in faults]
+                self.counts["received"] += now.count
+            self.counts["promised"] += sum(due.values())
+        self.counts["accepted"] += sum(sum(accepted.values()) for accepted in sent.values())
 
     def _sample(self) -> None:
         town = self._town
-        self.flatness.sample("bus", town.bus_lives, town.bus.pid)
+        self.flatness.sample("bus", (town.bus_lives,), town.bus.pid)
         for index in range(CLIENTS):
             kind = "tcp" if index < TCP_CLIENTS else "local"
             veteran = index in VETERANS
             name = f"{kind} veteran {index}" if veteran else f"{kind} client"
-            self.flatness.sample(name, town.lives[index], town.clients[index].pid)
+            self.flatness.sample(name, (index, town.lives[index]), town.clients[index].pid)
 
 
 def main() -> int:

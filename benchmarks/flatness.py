@@ -22,11 +22,11 @@ class Flatness:
     def __init__(self) -> None:
         """Nothing is known yet."""
         self._counts: dict[str, tuple[int, int]] = {}
-        self._memory: dict[tuple[str, int], list[tuple[float, int]]] = {}
+        self._memory: dict[tuple[str, tuple[int, ...]], list[tuple[float, int]]] = {}
         self._faults: list[str] = []
 
-    def sample(self, name: str, life: int, pid: int) -> None:
-        """Look at `pid`, which is `name` in its `life`-th life, in a moment of rest."""
+    def sample(self, name: str, life: tuple[int, ...], pid: int) -> None:
+        """Look at `pid`, which is `name` for one `life`, in a moment of rest."""
         counts = descriptors(pid), threads(pid)
         usual = self._counts.setdefault(name, counts)
         deadline = time.monotonic() + SETTLING
