@@ -66,8 +66,12 @@ class EventHandlers(LoggerMixin):
         Args:
             batch: For each packet its raw 20-byte header (see `Head`) and its data.
         """
+        on_data = self.on_data
         for head, data in batch:
-            self._guard(self.on_data, Head(head), data)
+            try:
+                on_data(Head(head), data)
+            except (Exception, SystemExit):  # noqa: BLE001, PERF203 - `_guard` without its call
+                self._handler_raised()
 
     def on_flow_ack(
         self, head: Head | None, project_id: str, invoke_id: int, status_code: int, msg: str
@@ -121,7 +125,10 @@ class EventHandlers(LoggerMixin):
         try:
             handler(*args)
         except (Exception, SystemExit):  # noqa: BLE001 - foreign code must not stop the pump
-            self._records.exception("client %d: a handler raised", self._client_id)
+            self._handler_raised()
+
+    def _handler_raised(self) -> None:
+        self._records.exception("client %d: a handler raised", self._client_id)
 
     def _handle(self, event: Event) -> None:
         """Call the method that stands for `event`."""
