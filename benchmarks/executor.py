@@ -17,14 +17,15 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from common import ROOT, microseconds, report
-from peers import PARAM, Peer, pool_peer
+from asking import Peer, compare
+from common import ROOT
+from peers import PARAM, pool_peer
 
 sys.path.insert(0, str(ROOT))
 
 from sbusr.executor import Executor
 
-OUTSTANDING: Final = (1, 100, 500)
+OUTSTANDING: Final = (100, 500)
 #: Head of a packet from client 0 of unit 0 with the command type 211 (NET.md 1.1).
 HEAD: Final = bytes.fromhex("155b01d3020000ff1300") + bytes(10)
 
@@ -112,22 +113,6 @@ def executor_peer() -> Iterator[ExecutorPeer]:
         loop.close()
 
 
-def measure(peers: dict[str, Peer], rounds: int, seconds: float) -> None:
-    """Measure all cases of all peers in turn, and print them."""
-    runs: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for peer in peers.values():  # warm up
-        peer.throughput(10, 0.3)
-    for _ in range(rounds):
-        for name, peer in peers.items():
-            found = microseconds(peer.latency(seconds))
-            runs.setdefault((name, "latency"), []).append(found)
-            for count in OUTSTANDING:
-                rate = {"per_second": peer.throughput(count, seconds)}
-                runs.setdefault((name, f"{count} outstanding"), []).append(rate)
-    for (name, case), found_all in runs.items():
-        report(f"{name}, {case}", found_all)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
@@ -138,7 +123,7 @@ def main() -> None:
         peers: dict[str, Peer] = {"executor": stack.enter_context(executor_peer())}
         if not args.alone:
             peers["pool"] = stack.enter_context(pool_peer())
-        measure(peers, args.rounds, args.seconds)
+        compare(peers, OUTSTANDING, args.rounds, args.seconds)
 
 
 if __name__ == "__main__":

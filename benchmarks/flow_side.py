@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from asking import Asker
+
 from smartbus._c.core_api import EV_CONNECTED
 from smartbus._c.core_net import CoreNet
 from smartbus._c.events import Packets
@@ -29,7 +31,7 @@ PARAM: Final = b"thirty-three bytes, for a request"
 REQUEST: Final = b'{"jsonrpc": "2.0", "id": "%%05d", "method": "echo", "params": ["%b"]}' % PARAM
 
 
-class FlowSide:
+class FlowSide(Asker):
     """Sends requests to one daemon and counts the answers."""
 
     def __init__(self, port: int, unit: int, client: int) -> None:
@@ -53,7 +55,8 @@ class FlowSide:
                     return
         raise RuntimeError("no bus")
 
-    def _request(self, number: int) -> None:
+    def ask(self, number: int) -> None:
+        """See `Asker`."""
         data = REQUEST % (number % 100000)
         code = self._send(1, RPC, self._unit, self._client, ANY, data, len(data))
         if code < 0:
@@ -74,54 +77,26 @@ class FlowSide:
         """Wait until the daemon answers."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            self._request(0)
+            self.ask(0)
             if self._answers(0.5):
                 while self._answers(0.2):
                     pass
                 return
         raise RuntimeError("the daemon does not answer")
 
-    def latency(self, seconds: float) -> list[float]:
-        """Return the round-trip times (seconds) of one request after the other."""
-        times: list[float] = []
-        number = 0
-        end = time.perf_counter() + seconds
-        while (start := time.perf_counter()) < end:
-            number += 1
-            self._request(number)
-            bodies = self._answers(5.0)
-            if not bodies:
-                raise RuntimeError("a request was not answered")
-            times.append(time.perf_counter() - start)
-            self._check(bodies[0], number)
-        return times
+    def take(self) -> list[bytes]:
+        """See `Asker`."""
+        bodies = self._answers(5.0)
+        if not bodies:
+            raise RuntimeError("requests were not answered")
+        if b'"result"' not in bodies[-1][TEXT:]:
+            raise RuntimeError(f"wrong answer: {bodies[-1]!r}")
+        return bodies
 
-    @staticmethod
-    def _check(body: bytes, number: int) -> None:
-        title = body[TITLE].split(b"\0", 1)[0]
-        if title != b"%05d" % (number % 100000) or b'"result"' not in body[TEXT:]:
-            raise RuntimeError(f"wrong answer to request {number}: {body!r}")
-
-    def throughput(self, outstanding: int, seconds: float) -> float:
-        """Return requests per second with `outstanding` of them on the way all the time."""
-        sent = answered = 0
-        begin = time.perf_counter()
-        end = begin + seconds
-        while sent < outstanding:
-            sent += 1
-            self._request(sent)
-        while answered < sent:
-            bodies = self._answers(5.0)
-            if not bodies:
-                raise RuntimeError(f"{sent - answered} requests were not answered")
-            answered += len(bodies)
-            if b'"result"' not in bodies[0][TEXT:]:
-                raise RuntimeError(f"wrong answer: {bodies[0]!r}")
-            if time.perf_counter() < end:
-                for _ in bodies:
-                    sent += 1
-                    self._request(sent)
-        return answered / (time.perf_counter() - begin)
+    def check(self, answer: bytes, number: int) -> None:
+        """See `Asker`."""
+        if answer[TITLE].split(b"\0", 1)[0] != b"%05d" % (number % 100000):
+            raise RuntimeError(f"wrong answer to request {number}: {answer!r}")
 
     def close(self) -> None:
         """Leave the bus."""

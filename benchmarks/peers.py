@@ -12,24 +12,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 import zmq
+from asking import Asker
 
 _spawn = multiprocessing.get_context("spawn")
-
-
-class Peer(Protocol):
-    """A request/reply system under load."""
-
-    def latency(self, seconds: float) -> list[float]:
-        """Return the round-trip times (seconds) of one request after the other."""
-        ...
-
-    def throughput(self, outstanding: int, seconds: float) -> float:
-        """Return requests per second with `outstanding` of them on the way."""
-        ...
 
 
 PARAM: Final = "thirty-three bytes, for a request"
@@ -53,7 +42,7 @@ def _worker(back: str) -> None:
         socket.send_multipart([*route, orjson.dumps(reply)])
 
 
-class ZmqPeer:
+class ZmqPeer(Asker):
     """A DEALER in front of ``zmq.proxy``."""
 
     def __init__(self, address: str) -> None:
@@ -62,40 +51,24 @@ class ZmqPeer:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.connect(address)
 
-    def _request(self, number: int) -> None:
+    def ask(self, number: int) -> None:
+        """See `Asker`."""
         request = {"jsonrpc": "2.0", "id": f"{number:05d}", "method": "echo", "params": [PARAM]}
         self._socket.send(orjson.dumps(request))
 
-    def _answer(self) -> None:
+    def take(self) -> list[bytes]:
+        """See `Asker`."""
         if not self._socket.poll(5000):
-            raise RuntimeError("a request was not answered")
-        orjson.loads(self._socket.recv())
+            raise RuntimeError("requests were not answered")
+        answer = self._socket.recv()
+        if orjson.loads(answer)["result"] != PARAM:
+            raise RuntimeError(f"wrong answer: {answer!r}")
+        return [answer]
 
-    def latency(self, seconds: float) -> list[float]:
-        """See `Peer`."""
-        times: list[float] = []
-        end = time.perf_counter() + seconds
-        while (start := time.perf_counter()) < end:
-            self._request(len(times))
-            self._answer()
-            times.append(time.perf_counter() - start)
-        return times
-
-    def throughput(self, outstanding: int, seconds: float) -> float:
-        """See `Peer`."""
-        sent = answered = 0
-        begin = time.perf_counter()
-        end = begin + seconds
-        while sent < outstanding:
-            sent += 1
-            self._request(sent)
-        while answered < sent:
-            self._answer()
-            answered += 1
-            if time.perf_counter() < end:
-                sent += 1
-                self._request(sent)
-        return answered / (time.perf_counter() - begin)
+    def check(self, answer: bytes, number: int) -> None:
+        """See `Asker`."""
+        if orjson.loads(answer)["id"] != f"{number:05d}":
+            raise RuntimeError(f"wrong answer to request {number}: {answer!r}")
 
     def close(self) -> None:
         """Disconnect."""

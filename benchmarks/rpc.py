@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from common import ROOT, child, microseconds, report
+from asking import Peer, compare
+from common import ROOT, bus_process, child, environment
 from flow_side import FlowSide
-from peers import Peer, pool_peer, zmq_peer
+from peers import pool_peer, zmq_peer
 
 OUTSTANDING: Final = (100, 500)
 
@@ -32,59 +32,22 @@ EXECUTOR_CONFIG.update(pool_processes=1, pool_maxtasksperchild=None, queue_maxsi
 LOGGING_CONFIG = {{"version": 1}}
 """
 
-BUS: Final = """
-import sys
-from smartbus.bus import Bus
-with Bus() as bus:
-    print(bus.port, flush=True)
-    sys.stdin.read()
-"""
-
 DAEMON: Final = "import sys; from sbusr.cli import main; sys.exit(main(['--no-web-server']))"
 
 
 @contextlib.contextmanager
 def our_system() -> Iterator[FlowSide]:
     """Run bus and daemon while the body runs, and register a flow side."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with contextlib.ExitStack() as stack:
-        bus = stack.enter_context(
-            child([sys.executable, "-c", BUS], stdin=-1, stdout=-1, env=environment)
-        )
-        assert bus.stdout is not None
-        port = int(bus.stdout.readline())
+        port = stack.enter_context(bus_process()).port
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         repository = str(ROOT / "settings.py")
         (folder / "settings.py").write_text(SETTINGS.format(repository=repository, port=port))
-        stack.enter_context(child([sys.executable, "-c", DAEMON], cwd=folder, env=environment))
+        stack.enter_context(child([sys.executable, "-c", DAEMON], cwd=folder, env=environment()))
         flows = FlowSide(port, unit=19, client=0)
         stack.callback(flows.close)
         flows.wait_ready()
         yield flows
-
-
-def measure(peers: dict[str, Peer], rounds: int, seconds: float) -> None:
-    """Measure all cases of all peers in turn, and print them."""
-    cases: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for _ in range(rounds):
-        for name, peer in peers.items():
-            runs = {"1": microseconds(peer.latency(seconds))}
-            for count in OUTSTANDING:
-                runs[str(count)] = {"per_second": peer.throughput(count, seconds)}
-            for case, run in runs.items():
-                cases.setdefault(case, {}).setdefault(name, []).append(run)
-    for case, by_peer in cases.items():
-        ours = by_peer.pop("smartbus")
-        figure = "p50_us" if "p50_us" in ours[0] else "per_second"
-        ratios = {f"vs_{name}": _better(figure, ours, runs) for name, runs in by_peer.items()}
-        report(f"smartbus, {case} outstanding", ours, **ratios)
-        for name, theirs in by_peer.items():
-            report(f"{name}, {case} outstanding", theirs)
-
-
-def _better(figure: str, ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> float:
-    mine, other = (sorted(run[figure] for run in runs)[len(runs) // 2] for runs in (ours, theirs))
-    return round(other / mine if figure == "p50_us" else mine / other, 2)
 
 
 def main() -> None:
@@ -98,7 +61,7 @@ def main() -> None:
         if not args.alone:
             peers["zmq"] = stack.enter_context(zmq_peer())
             peers["pool"] = stack.enter_context(pool_peer())
-        measure(peers, args.rounds, args.seconds)
+        compare(peers, OUTSTANDING, args.rounds, args.seconds)
 
 
 if __name__ == "__main__":
