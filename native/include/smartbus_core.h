@@ -132,7 +132,8 @@ SB_API int sb_inbox_wait(sb_inbox *inbox, int timeout_ms);
 SB_API int64_t sb_inbox_drain(sb_inbox *inbox, sb_batch *batch);
 /* Let blocked producers go and refuse further events. */
 SB_API void sb_inbox_close(sb_inbox *inbox);
-/* Events that did not fit and were not held back (traces, and anything after close). */
+/* Events that did not fit and were not held back: traces, reports of a bus but its questions,
+ * offers after close. */
 SB_API uint64_t sb_inbox_lost(const sb_inbox *inbox);
 
 /* Callbacks with the vendor's signatures that fill the inbox given as `arg`.
@@ -254,6 +255,9 @@ typedef struct sb_bus_options {
   uint32_t high_bytes;  /* a link's queue is full from here on; default 8 MiB */
   uint32_t high_frames; /* … or from here on; default 100000 */
   uint32_t max_links;   /* default 1024 */
+  uint64_t max_memory;  /* bytes that all queues and unfinished frames take, what several of them
+                           share counted once; above it they get less each, see bus.h. About twice
+                           as much are never passed; default 256 MiB */
 } sb_bus_options;
 
 typedef struct sb_bus_stats_t {
@@ -273,7 +277,9 @@ typedef struct sb_bus_stats_t {
   uint64_t slow;          /* links closed for not reading */
   uint64_t idle;          /* links closed for silence */
   uint64_t heartbeats;
-  uint64_t queued_bytes; /* waiting to be written now */
+  uint64_t queued_bytes; /* waiting to be written now, each receiver's counted */
+  uint64_t memory;       /* see max_memory */
+  uint64_t crowded_out;  /* links closed before they registered, to make way for others */
 } sb_bus_stats_t;
 
 typedef struct sb_bus_client {
@@ -298,13 +304,17 @@ SB_API int sb_bus_listen_local(sb_bus *bus, const char *path, int mode);
 /* Start the bus's own thread. */
 SB_API int sb_bus_start(sb_bus *bus);
 SB_API sb_inbox *sb_bus_inbox(sb_bus *bus);
-/* Answer SB_EV_BUS_ASK: code 0 accepts, else the ack to send. SB_ENOCLIENT: the link is gone. */
+/* Answer SB_EV_BUS_ASK, which is held back, never lost, while the inbox is full: code 0 accepts, else the ack to send. SB_ENOCLIENT: the link is gone. */
 SB_API int sb_bus_decide(sb_bus *bus, uint32_t link, int code);
+/* Close a link: for the others its client is gone at once, it gets what was queued for it. */
 SB_API int sb_bus_kick(sb_bus *bus, uint32_t link);
 SB_API void sb_bus_stats(sb_bus *bus, sb_bus_stats_t *stats);
 /* Fill up to `max` entries; returns the number of clients there are. */
 SB_API int sb_bus_clients(sb_bus *bus, sb_bus_client *out, int max);
-/* Close all links, end the thread, free. NULL is allowed. */
+/* Close all links and listeners, end the thread. The inbox has what there was to report, until
+ * sb_bus_free. Repeatable; not from two threads at once. */
+SB_API void sb_bus_stop(sb_bus *bus);
+/* Stop, and free. NULL is allowed. */
 SB_API void sb_bus_free(sb_bus *bus);
 /* As sb_net_abandon. */
 SB_API void sb_bus_abandon(sb_bus *bus);

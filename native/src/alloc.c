@@ -1,15 +1,29 @@
 #include "alloc.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #ifdef SBI_FAULTS
+#include <limits.h>
 #include <stdatomic.h>
 
 static atomic_long made;
-static atomic_long fail_at = -1;
+static atomic_long fail_from = -1, fail_to = -1;
+
+static void fail(long n, long count) {
+  atomic_store(&fail_from, -1);
+  atomic_store(&fail_to, n > 0 ? atomic_load(&made) + n + count : -1);
+  atomic_store(&fail_from, n > 0 ? atomic_load(&made) + n : -1);
+}
 
 void sbi_fail_allocation(long n) {
-  atomic_store(&fail_at, n > 0 ? atomic_load(&made) + n : -1);
+  fail(n, 1);
+}
+
+void sbi_fail_allocations(long n) {
+  fail(n, LONG_MAX / 2);
 }
 
 long sbi_allocations(void) {
@@ -17,7 +31,8 @@ long sbi_allocations(void) {
 }
 
 static int fails(void) {
-  return atomic_fetch_add(&made, 1) + 1 == atomic_load(&fail_at);
+  long n = atomic_fetch_add(&made, 1) + 1, from = atomic_load(&fail_from);
+  return from >= 0 && n >= from && n < atomic_load(&fail_to);
 }
 #else
 static int fails(void) {
@@ -39,4 +54,10 @@ void *sbi_realloc(void *p, size_t size) {
 
 void sbi_free(void *p) {
   free(p);
+}
+
+void sbi_trim(void) {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }

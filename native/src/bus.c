@@ -1,19 +1,11 @@
-/* The bus: listeners, its thread, the sweep over silent and slow links, and the host's calls. */
+/* The bus: its thread, the sweep over silent and slow links, and the host's calls. */
 #include "bus.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "alloc.h"
 
-enum { INBOX_EVENTS = 65536, INBOX_BYTES = 16 << 20, BACKLOG = 511, ACCEPT_REST_MS = 1000 };
+enum { INBOX_EVENTS = 65536, INBOX_BYTES = 16 << 20 };
 
 static void on_sweep(struct sbi_timer *timer);
 
@@ -28,12 +20,14 @@ static void set_options(sb_bus_options *to, const sb_bus_options *from) {
   if (to->high_bytes == 0) to->high_bytes = 8 << 20;
   if (to->high_frames == 0) to->high_frames = 100000;
   if (to->max_links == 0) to->max_links = 1024;
+  if (to->max_memory == 0) to->max_memory = 256 << 20;
 }
 
 sb_bus *sb_bus_new(const sb_bus_options *options) {
   sb_bus *bus = sbi_calloc(1, sizeof *bus);
   if (bus == NULL) return NULL;
   set_options(&bus->options, options);
+  bus->bound = bus->options.high_bytes;
   pthread_mutex_init(&bus->lock, NULL);
   bus->sweep.fire = on_sweep;
   bool ok = sbi_loop_init(&bus->loop) == 0;
@@ -41,6 +35,7 @@ sb_bus *sb_bus_new(const sb_bus_options *options) {
   ok = ok && (bus->inbox = sb_inbox_new(INBOX_EVENTS, INBOX_BYTES)) != NULL;
   ok = ok && sbi_timers_reserve(&bus->loop, 1);
   if (ok) {
+    sbi_inbox_tell_room(bus->inbox, bus->loop.wake_write);
     sbi_timer_set(&bus->loop, &bus->sweep, bus->loop.now + SBI_SWEEP_MS);
     return bus;
   }
@@ -56,30 +51,27 @@ static void reap(sb_bus *bus) {
   }
 }
 
-void sb_bus_free(sb_bus *bus) {
-  if (bus == NULL) return;
+void sb_bus_stop(sb_bus *bus) {
   pthread_mutex_lock(&bus->lock);
   bus->stopping = true;
   pthread_mutex_unlock(&bus->lock);
   if (bus->running) {
     sbi_loop_wake(&bus->loop);
     pthread_join(bus->thread, NULL);
+    bus->running = false;
   }
-  while (bus->peers != NULL) {
-    sbi_conn_flush(&bus->peers->conn);
-    sbi_peer_close(bus->peers, SB_LEFT_STOPPED, "the bus stops");
-  }
+  pthread_mutex_lock(&bus->lock);
+  sbi_listeners_close(bus);
+  while (bus->peers != NULL) sbi_peer_close(bus->peers, SB_LEFT_STOPPED, "the bus stops");
   bus->dirty = NULL;
   reap(bus);
+  pthread_mutex_unlock(&bus->lock);
+}
+
+void sb_bus_free(sb_bus *bus) {
+  if (bus == NULL) return;
+  sb_bus_stop(bus);
   for (int i = 0; i < 256; i++) sbi_free(bus->units[i]);
-  while (bus->listeners != NULL) {
-    struct sbi_listener *listener = bus->listeners;
-    bus->listeners = listener->next;
-    sbi_loop_unwatch(&bus->loop, &listener->watch);
-    close(listener->watch.fd);
-    if (listener->path[0] != 0) unlink(listener->path);
-    sbi_free(listener);
-  }
   sb_inbox_free(bus->inbox);
   sbi_hub_close(&bus->hub);
   sbi_loop_close(&bus->loop);
@@ -96,185 +88,20 @@ void sb_bus_abandon(sb_bus *bus) {
   sbi_loop_abandon(&bus->loop);
 }
 
-/* ---- accepting ------------------------------------------------------------- */
-
-static void rest(sb_bus *bus, bool resting) {
-  bus->accept_again = resting ? bus->loop.now + ACCEPT_REST_MS : 0;
-  for (struct sbi_listener *l = bus->listeners; l != NULL; l = l->next)
-    sbi_loop_watch(&bus->loop, &l->watch, resting ? 0 : SBI_READ);
-}
-
-/* Who is at the other end of a local socket. */
-static void name_local(struct sbi_peer *peer, int fd) {
-  peer->local = true;
-#ifdef SO_PEERCRED
-  struct ucred who;
-  socklen_t size = sizeof who;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0) peer->local_pid = who.pid;
-#else
-  (void)fd;
-#endif
-  snprintf(peer->address, sizeof peer->address, "local pid %ld", (long)peer->local_pid);
-}
-
-static void name_remote(struct sbi_peer *peer, const struct sockaddr_in *from) {
-  char ip[INET_ADDRSTRLEN] = "?";
-  inet_ntop(AF_INET, &from->sin_addr, ip, sizeof ip);
-  snprintf(peer->address, sizeof peer->address, "%s:%u", ip, ntohs(from->sin_port));
-}
-
-static bool take(sb_bus *bus, int fd, const struct sockaddr_in *from) {
-  struct sbi_peer *peer = sbi_calloc(1, sizeof *peer);
-  if (peer == NULL) {
-    close(fd);
-    return false;
-  }
-  if (sbi_conn_adopt(&peer->conn, &bus->hub, fd) != 0) {
-    sbi_free(peer);
-    return false;
-  }
-  if (from->sin_family == AF_INET)
-    name_remote(peer, from);
-  else
-    name_local(peer, fd);
-  peer->bus = bus;
-  /* What a local client sent too early is ignored, however long (IPC.md 2.2). */
-  peer->conn.max_frame = peer->local ? 0 : SBI_NEW_FRAME;
-  peer->id = ++bus->last_id;
-  peer->since = bus->loop.now;
-  peer->last_beat_ack = bus->loop.now - SBI_BEAT_ACK_MS;
-  peer->next = bus->peers;
-  bus->peers = peer;
-  bus->stats.links++;
-  bus->stats.accepted++;
-  return true;
-}
-
-/* When links or descriptors run out, newcomers wait in the backlog: one that is accepted and
- * closed would be back at once (NET.md 2.5). */
-static void on_accept(struct sbi_watch *watch, unsigned events) {
-  (void)events;
-  sb_bus *bus = ((struct sbi_listener *)watch)->bus;
-  for (int i = 0; i < 64; i++) {
-    if (bus->stats.links >= bus->options.max_links) {
-      rest(bus, true);
-      return;
-    }
-    struct sockaddr_in from = {.sin_family =
-                                   AF_UNIX}; /* a local peer has no name to be filled in */
-    socklen_t size = sizeof from;
-    int fd = accept(watch->fd, (struct sockaddr *)&from, &size);
-    if (fd < 0) {
-      bool short_of = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
-      if (short_of) rest(bus, true);
-      return;
-    }
-    if (!take(bus, fd, &from)) {
-      rest(bus, true);
-      return;
-    }
-  }
-}
-
-static int open_listener(const char *ip, int port, int *fd) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  socklen_t size = sizeof address;
-  int on = 1;
-  if (port < 0 || port > 65535 || inet_pton(AF_INET, ip, &address.sin_addr) != 1) return -EINVAL;
-  *fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (*fd < 0) return -errno;
-  setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(*fd, (struct sockaddr *)&address, size) < 0 || listen(*fd, BACKLOG) < 0 ||
-      getsockname(*fd, (struct sockaddr *)&address, &size) < 0)
-    return -errno;
-  int error = sbi_non_blocking(*fd);
-  return error != 0 ? error : ntohs(address.sin_port);
-}
-
-/* Take over a listening socket; on failure (result < 0) there is none. Returns result or -errno. */
-static int add_listener(sb_bus *bus, int fd, int result, const char *path) {
-  struct sbi_listener *listener = result >= 0 ? sbi_calloc(1, sizeof *listener) : NULL;
-  if (result >= 0 && listener == NULL) result = -ENOMEM;
-  if (listener != NULL) {
-    *listener = (struct sbi_listener){.watch = {.fd = fd, .ready = on_accept}, .bus = bus};
-    sbi_text_copy(listener->path, sizeof listener->path, path);
-    pthread_mutex_lock(&bus->lock);
-    int error = sbi_loop_watch(&bus->loop, &listener->watch, SBI_READ);
-    if (error == 0) {
-      listener->next = bus->listeners;
-      bus->listeners = listener;
-    } else {
-      sbi_loop_unwatch(&bus->loop, &listener->watch);
-      sbi_free(listener);
-      result = error;
-    }
-    pthread_mutex_unlock(&bus->lock);
-  }
-  if (result < 0 && fd >= 0) {
-    close(fd);
-    if (*path != 0) unlink(path);
-  }
-  return result;
-}
-
-int sb_bus_listen(sb_bus *bus, const char *ip, int port) {
-  int fd = -1;
-  int result = open_listener(ip, port, &fd);
-  return add_listener(bus, fd, result, "");
-}
-
-/* A socket file that nobody listens on is left over from a bus that was killed; anything else that
- * has the name is not ours to remove. */
-static int remove_stale(const struct sockaddr_un *address) {
-  struct stat found;
-  if (lstat(address->sun_path, &found) < 0) return errno == ENOENT ? 0 : -errno;
-  if (!S_ISSOCK(found.st_mode)) return -EEXIST;
-  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (fd < 0) return -errno;
-  sbi_non_blocking(fd); /* a full backlog: EAGAIN, somebody is there */
-  bool refused =
-      connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 && errno == ECONNREFUSED;
-  close(fd);
-  if (!refused) return -EADDRINUSE;
-  return unlink(address->sun_path) < 0 ? -errno : 0;
-}
-
-static int bind_local(int fd, const struct sockaddr_un *address, int mode) {
-  int error = remove_stale(address);
-  if (error != 0) return error;
-  /* Nobody can connect before listen, so there is no moment with a wider mode. */
-  if (bind(fd, (const struct sockaddr *)address, sizeof *address) < 0) return -errno;
-  error = chmod(address->sun_path, (mode_t)mode) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
-  if (error == 0) error = sbi_non_blocking(fd);
-  if (error != 0) unlink(address->sun_path);
-  return error;
-}
-
-int sb_bus_listen_local(sb_bus *bus, const char *path, int mode) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (*path == 0 || strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
-  memcpy(address.sun_path, path, strlen(path) + 1);
-  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (fd < 0) return -errno;
-  int error = bind_local(fd, &address, mode);
-  if (error != 0) {
-    close(fd);
-    return error;
-  }
-  return add_listener(bus, fd, 0, path);
-}
-
 /* ---- the sweep ------------------------------------------------------------- */
 
 static void look_at(struct sbi_peer *peer) {
   const sb_bus *bus = peer->bus;
   int64_t now = bus->loop.now;
+  if (peer->dirty) sbi_conn_flush(&peer->conn); /* what this round brought is no sign of slowness */
   sbi_peer_measure(peer);
   peer->pressed_bytes = peer->pressed_frames = 0;
   bool undecided = peer->state == SBI_PEER_NEW || peer->state == SBI_PEER_ASKED;
   if (peer->state == SBI_PEER_REFUSED) {
     if (now - peer->since >= SBI_LINGER_MS)
       sbi_peer_close(peer, SB_LEFT_CLOSED, "refused and did not close");
+  } else if (peer->state == SBI_PEER_LEAVING) {
+    if (now - peer->since >= SBI_LEAVE_MS) sbi_peer_close(peer, SB_LEFT_CLOSED, "did not close");
   } else if (!peer->local && !peer->conn.paused &&
              now - peer->conn.last_read >= bus->options.idle_ms) {
     sbi_peer_close(peer, SB_LEFT_IDLE, "silent for too long");
@@ -293,7 +120,8 @@ static void on_sweep(struct sbi_timer *timer) {
     next = peer->next;
     look_at(peer); /* closes no other */
   }
-  if (bus->accept_again != 0 && bus->loop.now >= bus->accept_again) rest(bus, false);
+  sbi_bus_relieve(bus);
+  if (bus->accept_again != 0 && bus->loop.now >= bus->accept_again) sbi_bus_rest(bus, false);
   sbi_timer_set(&bus->loop, &bus->sweep, bus->loop.now + SBI_SWEEP_MS);
 }
 
@@ -301,6 +129,7 @@ static void on_sweep(struct sbi_timer *timer) {
 
 /* With the lock held: what a round leaves to do. */
 static void finish_round(sb_bus *bus) {
+  sbi_bus_ask_again(bus);
   sbi_bus_flush(bus);
   reap(bus);
 }
@@ -322,7 +151,7 @@ static void *run(void *arg) {
 
 int sb_bus_start(sb_bus *bus) {
   if (bus->running) return SB_OK;
-  if (pthread_create(&bus->thread, NULL, run, bus) != 0) return SB_ENOMEM;
+  if (bus->stopping || pthread_create(&bus->thread, NULL, run, bus) != 0) return SB_ENOMEM;
   bus->running = true;
   return SB_OK;
 }
@@ -353,17 +182,20 @@ int sb_bus_decide(sb_bus *bus, uint32_t link, int code) {
 
 int sb_bus_kick(sb_bus *bus, uint32_t link) {
   pthread_mutex_lock(&bus->lock);
+  bus->loop.now = sbi_now_ms();
   struct sbi_peer *peer = find_peer(bus, link);
-  if (peer != NULL) sbi_peer_close(peer, SB_LEFT_STOPPED, "closed by the host");
+  bool there = peer != NULL && peer->state != SBI_PEER_LEAVING;
+  if (there) sbi_peer_dismiss(peer, "closed by the host");
   sbi_bus_flush(bus);
   pthread_mutex_unlock(&bus->lock);
-  return peer != NULL ? SB_OK : SB_ENOCLIENT;
+  return there ? SB_OK : SB_ENOCLIENT;
 }
 
 void sb_bus_stats(sb_bus *bus, sb_bus_stats_t *stats) {
   pthread_mutex_lock(&bus->lock);
   *stats = bus->stats;
   stats->queued_bytes = 0;
+  stats->memory = bus->hub.held;
   for (const struct sbi_peer *peer = bus->peers; peer != NULL; peer = peer->next)
     stats->queued_bytes += peer->conn.out.bytes;
   pthread_mutex_unlock(&bus->lock);

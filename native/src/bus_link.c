@@ -10,53 +10,93 @@
 
 /* ---- reports to the host --------------------------------------------------- */
 
-static void offer(struct sbi_peer *peer, uint8_t kind, int code, const char *const *texts,
-                  int count) {
-  sb_event event = {.kind = kind, .code = code, .id = (int32_t)peer->id, .flags = 1};
+enum { TEXTS_MAX = 5 };
+
+struct report {
+  sb_event event;
+  struct sbi_part parts[TEXTS_MAX];
+  int count;
+};
+
+static struct report report_of(const struct sbi_peer *peer, uint8_t kind, int code,
+                               const char *const *texts, int count) {
+  struct report report = {
+      .event = {.kind = kind, .code = code, .id = (int32_t)peer->id, .flags = 1}, .count = count};
   struct sbi_head head = {.src = peer->reg.addr};
-  struct sbi_part parts[5];
-  for (int i = 0; i < count; i++) parts[i] = (struct sbi_part){texts[i], strlen(texts[i]) + 1};
-  sbi_head_encode(event.head, &head);
-  sbi_inbox_offer(peer->bus->inbox, &event, parts, count);
+  for (int i = 0; i < count; i++)
+    report.parts[i] = (struct sbi_part){texts[i], strlen(texts[i]) + 1};
+  sbi_head_encode(report.event.head, &head);
+  return report;
 }
 
-void sbi_peer_report(struct sbi_peer *peer, uint8_t kind, int code, const char *text) {
+/* The host may lose these, the inbox counts how many. */
+static void offer(const struct sbi_peer *peer, uint8_t kind, int code, const char *const *texts,
+                  int count) {
+  struct report report = report_of(peer, kind, code, texts, count);
+  sbi_inbox_offer(peer->bus->inbox, &report.event, report.parts, report.count);
+}
+
+static void say(const struct sbi_peer *peer, uint8_t kind, int code, const char *text) {
   const char *const texts[] = {peer->address, text};
   offer(peer, kind, code, texts, 2);
 }
 
+void sbi_bus_trace(sb_bus *bus, uint32_t link, const char *text) {
+  sb_event event = {.kind = SB_EV_TRACE, .code = 1, .id = (int32_t)link};
+  struct sbi_part part = {text, strlen(text)};
+  sbi_inbox_offer(bus->inbox, &event, &part, 1);
+}
+
 /* ---- the end --------------------------------------------------------------- */
 
-void sbi_peer_close(struct sbi_peer *peer, enum sb_leave_reason reason, const char *text) {
+/* Reported before the other end can notice anything, so that whoever stops the bus because a client
+ * found itself cut off can still read why. */
+static void leave(struct sbi_peer *peer, enum sb_leave_reason reason, const char *text) {
   sb_bus *bus = peer->bus;
-  if (peer->state == SBI_PEER_CLOSED) return;
-  bool registered = peer->state == SBI_PEER_REGISTERED;
-  peer->state = SBI_PEER_CLOSED;
-  sbi_conn_close(&peer->conn);
-  sbi_outq_clear(&peer->conn.out);
   if (reason == SB_LEFT_SLOW) bus->stats.slow++;
   if (reason == SB_LEFT_IDLE) bus->stats.idle++;
   if (reason == SB_LEFT_BAD) {
     bus->stats.bad++;
-    sbi_peer_report(peer, SB_EV_BUS_BAD, 0, text);
+    say(peer, SB_EV_BUS_BAD, 0, text);
   }
-  if (registered) {
-    sbi_peer_report(peer, SB_EV_BUS_LEFT, (int)reason, text);
+  if (peer->state == SBI_PEER_REGISTERED) {
+    say(peer, SB_EV_BUS_LEFT, (int)reason, text);
     sbi_member_leave(peer, reason != SB_LEFT_STOPPED || !bus->stopping);
   }
+  sbi_peer_end_wait(peer);
+  peer->full = false; /* who waits for it goes on with the next flush */
+}
+
+void sbi_peer_close(struct sbi_peer *peer, enum sb_leave_reason reason, const char *text) {
+  sb_bus *bus = peer->bus;
+  if (peer->state == SBI_PEER_CLOSED) return;
+  if (peer->state != SBI_PEER_LEAVING) leave(peer, reason, text);
+  peer->state = SBI_PEER_CLOSED;
+  if (reason == SB_LEFT_SLOW)
+    sbi_conn_close(&peer->conn); /* it had its time */
+  else
+    sbi_conn_end(&peer->conn);
+  sbi_outq_clear(&peer->conn.out);
   for (struct sbi_peer **place = &bus->peers; *place != NULL; place = &(*place)->next) {
     if (*place != peer) continue;
     *place = peer->next;
     break;
   }
   bus->stats.links--;
-  if (peer->waits_for != NULL) bus->waiting--;
-  peer->full = false; /* who waits for it goes on with the next flush */
   peer->next = bus->graveyard;
   bus->graveyard = peer;
 }
 
-static void lost(struct sbi_conn *conn, int64_t bad, int error) {
+void sbi_peer_dismiss(struct sbi_peer *peer, const char *text) {
+  if (peer->state == SBI_PEER_CLOSED || peer->state == SBI_PEER_LEAVING) return;
+  leave(peer, SB_LEFT_STOPPED, text);
+  peer->state = SBI_PEER_LEAVING;
+  peer->since = peer->bus->loop.now;
+  sbi_conn_finish(&peer->conn);
+  sbi_conn_resume(&peer->conn); /* what it says is read and forgotten */
+}
+
+static void losing(struct sbi_conn *conn, int64_t bad, int error) {
   struct sbi_peer *peer = (struct sbi_peer *)conn;
   if (bad != 0)
     sbi_peer_close(peer, SB_LEFT_BAD, sbi_bad_text(bad));
@@ -79,20 +119,22 @@ static void refuse(struct sbi_peer *peer, int code, const char *why) {
   peer->since = peer->bus->loop.now;
   peer->bus->stats.refused++;
   send_ack(peer, code);
-  sbi_peer_report(peer, SB_EV_BUS_REFUSED, code, why);
+  say(peer, SB_EV_BUS_REFUSED, code, why);
 }
 
 /* What is wrong with the request itself; 0 nothing. */
-static int fault(const sb_bus *bus, const struct sbi_registration *reg, const char **why) {
-  if (reg->connect_index > 1) {
-    *why = "connect index is neither 0 nor 1";
+static int fault(const struct sbi_peer *peer, const char **why) {
+  const struct sbi_registration *reg = &peer->reg;
+  if (reg->connect_index > (peer->local ? 0 : 1)) {
+    *why = peer->local ? "connect index of a local client is not 0"
+                       : "connect index is neither 0 nor 1";
     return SB_EARGUMENT;
   }
   if (reg->addr.unit > SBI_MAX_UNIT) {
     *why = "unit id is above 47";
     return SB_EUNIT;
   }
-  if (reg->addr.unit <= SBI_MAX_SERVER_UNIT && reg->addr.unit != bus->options.unit) {
+  if (reg->addr.unit <= SBI_MAX_SERVER_UNIT && reg->addr.unit != peer->bus->options.unit) {
     *why = "unit id belongs to another server";
     return SB_EUNIT;
   }
@@ -169,30 +211,39 @@ static void accept_registration(struct sbi_peer *peer) {
   if (member->links[0] == NULL || member->links[1] == NULL) sbi_tell_present(peer);
 }
 
-static void on_registration(struct sbi_peer *peer, const uint8_t *frame,
-                            const struct sbi_head *head) {
-  if (peer->state != SBI_PEER_NEW) return;
+/* False: the host's inbox is full. A question is not lost, the client would wait in vain. */
+static bool ask(struct sbi_peer *peer) {
+  const char *const texts[] = {peer->reg.user, peer->reg.password, peer->reg.info,
+                               peer->reg.version, peer->address};
+  struct report report = report_of(peer, SB_EV_BUS_ASK, peer->reg.connect_index, texts, TEXTS_MAX);
+  if (!sbi_inbox_put(peer->bus->inbox, &report.event, report.parts, report.count)) return false;
+  peer->state = SBI_PEER_ASKED;
+  peer->since = peer->bus->loop.now;
+  return true;
+}
+
+static enum sbi_took on_registration(struct sbi_peer *peer, const uint8_t *frame,
+                                     const struct sbi_head *head) {
+  if (peer->state != SBI_PEER_NEW) return SBI_TOOK;
   if (!sbi_registration_decode(frame, head, &peer->reg)) {
     sbi_peer_close(peer, SB_LEFT_BAD, "registration request is too short");
-    return;
+    return SBI_TOOK;
   }
   if (peer->local) { /* these are the bus's to say, IPC.md 3 */
     peer->reg.addr.unit = (uint8_t)peer->bus->options.unit;
     peer->reg.pid = peer->local_pid;
   }
   const char *why = "";
-  int code = fault(peer->bus, &peer->reg, &why);
+  int code = fault(peer, &why);
   if (code != SB_OK) {
     refuse(peer, code, why);
-  } else if (peer->bus->options.ask_host) {
-    peer->state = SBI_PEER_ASKED;
-    peer->since = peer->bus->loop.now;
-    const char *const texts[] = {peer->reg.user, peer->reg.password, peer->reg.info,
-                                 peer->reg.version, peer->address};
-    offer(peer, SB_EV_BUS_ASK, peer->reg.connect_index, texts, 5);
-  } else {
+  } else if (!peer->bus->options.ask_host) {
     accept_registration(peer);
+  } else if (!ask(peer)) {
+    sbi_peer_wait(peer, SBI_WAITS_HOST, NULL);
+    return SBI_HOLD;
   }
+  return SBI_TOOK;
 }
 
 void sbi_peer_decide(struct sbi_peer *peer, int code) {
@@ -228,67 +279,37 @@ static void check_source(struct sbi_peer *peer, const struct sbi_head *head) {
   peer->bus->stats.forged++;
   if (peer->forged_seen) return;
   peer->forged_seen = true;
-  sb_event event = {.kind = SB_EV_TRACE, .code = 1, .id = (int32_t)peer->id};
   char text[128];
-  int n =
-      snprintf(text, sizeof text, "%s: frames of client %u.%u came with another source; corrected",
-               peer->address, is->unit, is->client);
-  struct sbi_part part = {text, (size_t)n};
-  sbi_inbox_offer(peer->bus->inbox, &event, &part, 1);
+  snprintf(text, sizeof text, "%s: frames of client %u.%u came with another source; corrected",
+           peer->address, is->unit, is->client);
+  sbi_bus_trace(peer->bus, peer->id, text);
+}
+
+static enum sbi_took on_internal(struct sbi_peer *peer, const uint8_t *frame,
+                                 const struct sbi_head *head) {
+  if (head->cmd == SBI_REGISTER) return on_registration(peer, frame, head);
+  if (head->cmd == SBI_HEARTBEAT) on_heartbeat(peer, frame, head);
+  return SBI_TOOK;
 }
 
 static enum sbi_took on_frame(struct sbi_conn *conn, const uint8_t *frame,
                               const struct sbi_head *head) {
   struct sbi_peer *peer = (struct sbi_peer *)conn;
   sb_bus *bus = peer->bus;
-  if (head->cmdtype == SBI_INTERNAL) {
-    if (head->cmd == SBI_REGISTER) on_registration(peer, frame, head);
-    if (head->cmd == SBI_HEARTBEAT) on_heartbeat(peer, frame, head);
-    return SBI_TOOK;
-  }
+  if (peer->state == SBI_PEER_LEAVING) return SBI_TOOK;
+  if (head->cmdtype == SBI_INTERNAL) return on_internal(peer, frame, head);
   if (peer->state != SBI_PEER_REGISTERED) {
     bus->stats.unregistered++;
     return SBI_TOOK;
   }
+  peer->member->current = peer;
+  if (sbi_route(peer, frame, head) == SBI_HOLD) return SBI_HOLD;
   bus->stats.frames_in++;
   bus->stats.bytes_in += (uint64_t)head->packet_size;
   peer->member->frames_in++;
-  peer->member->current = peer;
   check_source(peer, head);
-  sbi_route(peer, frame, head);
   return SBI_TOOK;
 }
 
-const struct sbi_conn_ops sbi_peer_ops = {.frame = on_frame, .lost = lost};
-
-/* ---- writing --------------------------------------------------------------- */
-
-/* Links whose receiver is no longer full go on. Returns whether there were any. */
-static bool let_go_on(sb_bus *bus) {
-  bool any = false;
-  for (struct sbi_peer *peer = bus->peers, *next; peer != NULL; peer = next) {
-    next = peer->next;
-    if (peer->waits_for == NULL) continue;
-    sbi_peer_measure(peer->waits_for);
-    if (peer->waits_for->full) continue;
-    peer->waits_for = NULL;
-    bus->waiting--;
-    any = true;
-    sbi_conn_resume(&peer->conn); /* may close it, or make it wait again */
-    if (next != NULL && next->state == SBI_PEER_CLOSED) break; /* the list changed: next round */
-  }
-  return any;
-}
-
-void sbi_bus_flush(sb_bus *bus) {
-  bool moved = true;
-  while (moved) {
-    while (bus->dirty != NULL) {
-      struct sbi_peer *peer = bus->dirty;
-      bus->dirty = peer->next_dirty;
-      peer->dirty = false;
-      sbi_conn_flush(&peer->conn);
-    }
-    moved = bus->waiting > 0 && let_go_on(bus);
-  }
-}
+const struct sbi_conn_ops sbi_peer_ops = {
+    .frame = on_frame, .losing = losing, .grow = sbi_peer_grow};

@@ -16,13 +16,23 @@
 #define MSG_NOSIGNAL 0 /* SO_NOSIGPIPE serves instead */
 #endif
 
-enum { VECTORS = 32, KEEPALIVE_SECONDS = 30 };
+#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
+#define SOCKET_FLAGS (SOCK_CLOEXEC | SOCK_NONBLOCK) /* at once: no moment for a fork in between */
+#endif
+
+enum {
+  VECTORS = 32,
+  KEEPALIVE_SECONDS = 30,
+  DRAIN_BYTES = 16 * 1024,
+  DRAIN_READS = 64
+};
 
 static void ready(struct sbi_watch *watch, unsigned events);
 
 int sbi_hub_init(struct sbi_hub *hub, struct sbi_loop *loop, uint32_t max_frame,
                  const struct sbi_conn_ops *ops) {
-  *hub = (struct sbi_hub){loop, sbi_malloc(SBI_SCRATCH), max_frame, ops};
+  *hub = (struct sbi_hub){
+      .loop = loop, .scratch = sbi_malloc(SBI_SCRATCH), .max_frame = max_frame, .ops = ops};
   return hub->scratch == NULL ? -ENOMEM : 0;
 }
 
@@ -50,7 +60,7 @@ void sbi_socket_options(int fd) {
 static void begin(struct sbi_conn *conn, struct sbi_hub *hub, int fd) {
   conn->hub = hub;
   conn->watch = (struct sbi_watch){.fd = fd, .ready = ready};
-  conn->connecting = conn->paused = conn->write_dead = false;
+  conn->connecting = conn->paused = conn->write_dead = conn->finishing = false;
   conn->last_read = conn->last_write = hub->loop->now;
 }
 
@@ -58,6 +68,29 @@ int sbi_non_blocking(int fd) {
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
   return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int sbi_socket(int domain) {
+#ifdef SOCKET_FLAGS
+  int fd = socket(domain, SOCK_STREAM | SOCKET_FLAGS, 0);
+  return fd < 0 ? -errno : fd;
+#else
+  int fd = socket(domain, SOCK_STREAM, 0);
+  if (fd < 0) return -errno;
+  int error = sbi_non_blocking(fd);
+  if (error == 0) return fd;
+  close(fd);
+  return error;
+#endif
+}
+
+int sbi_accept(int listener, struct sockaddr *from, socklen_t *size) {
+#ifdef SOCKET_FLAGS
+  int fd = accept4(listener, from, size, SOCKET_FLAGS);
+#else
+  int fd = accept(listener, from, size); /* sbi_conn_adopt does the rest */
+#endif
+  return fd < 0 ? -errno : fd;
 }
 
 static int watch(struct sbi_conn *conn) {
@@ -101,14 +134,12 @@ int sbi_conn_connect(struct sbi_conn *conn, struct sbi_hub *hub,
                      const struct sbi_endpoint *endpoint) {
   union address address;
   socklen_t size = address_of(endpoint, &address);
-  int fd = socket(address.any.sa_family, SOCK_STREAM, 0);
-  if (fd < 0) return -errno;
-  int error = sbi_non_blocking(fd);
+  int fd = sbi_socket(address.any.sa_family), error = 0;
+  if (fd < 0) return fd;
   begin(conn, hub, fd);
   sbi_socket_options(fd);
   /* A local server whose backlog is full answers EAGAIN: like one that is not there. */
-  if (error == 0 && connect(fd, &address.any, size) < 0 && errno != EINPROGRESS && errno != EINTR)
-    error = -errno;
+  if (connect(fd, &address.any, size) < 0 && errno != EINPROGRESS && errno != EINTR) error = -errno;
   conn->connecting = true; /* a connect that is done already is reported the same way */
   if (error == 0) error = watch(conn);
   if (error != 0) sbi_conn_close(conn);
@@ -117,11 +148,19 @@ int sbi_conn_connect(struct sbi_conn *conn, struct sbi_hub *hub,
 
 int sbi_conn_adopt(struct sbi_conn *conn, struct sbi_hub *hub, int fd) {
   begin(conn, hub, fd);
+  conn->out.held = &hub->held;
   int error = sbi_non_blocking(fd);
   sbi_socket_options(fd);
   if (error == 0) error = watch(conn);
   if (error != 0) sbi_conn_close(conn);
   return error;
+}
+
+static void drop_rest(struct sbi_conn *conn) {
+  conn->hub->held -= conn->rest_room;
+  sbi_free(conn->rest);
+  conn->rest = NULL;
+  conn->rest_size = conn->rest_room = 0;
 }
 
 bool sbi_conn_open(const struct sbi_conn *conn) {
@@ -133,12 +172,33 @@ void sbi_conn_close(struct sbi_conn *conn) {
   sbi_loop_unwatch(conn->hub->loop, &conn->watch);
   close(conn->watch.fd);
   conn->watch.fd = -1;
-  sbi_free(conn->rest);
-  conn->rest = NULL;
-  conn->rest_size = conn->rest_room = 0;
+  drop_rest(conn);
+}
+
+static void drain(const struct sbi_conn *conn) {
+  uint8_t bytes[DRAIN_BYTES]; /* not the shared buffer: it may hold frames that are handed out */
+  for (int i = 0; i < DRAIN_READS; i++)
+    if (recv(conn->watch.fd, bytes, sizeof bytes, MSG_DONTWAIT) <= 0) return;
+}
+
+void sbi_conn_end(struct sbi_conn *conn) {
+  if (!sbi_conn_open(conn)) return;
+  sbi_conn_flush(conn);
+  shutdown(conn->watch.fd, SHUT_WR);
+  drain(conn);
+  sbi_conn_close(conn);
+}
+
+void sbi_conn_finish(struct sbi_conn *conn) {
+  conn->finishing = true;
+  sbi_conn_flush(conn);
 }
 
 static void lose(struct sbi_conn *conn, int64_t bad, int error) {
+  if (conn->hub->ops->losing != NULL) {
+    conn->hub->ops->losing(conn, bad, error);
+    return;
+  }
   sbi_conn_close(conn);
   conn->hub->ops->lost(conn, bad, error);
 }
@@ -168,29 +228,33 @@ static int64_t hand_out(struct sbi_conn *conn, const uint8_t *bytes, size_t size
   return (int64_t)used;
 }
 
+static bool set_room(struct sbi_conn *conn, size_t room) {
+  uint8_t *rest = sbi_realloc(conn->rest, room);
+  if (rest == NULL) return false;
+  conn->hub->held += room - conn->rest_room;
+  conn->rest = rest;
+  conn->rest_room = room;
+  return true;
+}
+
 /* Keep the unused bytes for later. They may lie in conn->rest itself. */
 static bool keep_rest(struct sbi_conn *conn, const uint8_t *bytes, size_t size, size_t needed) {
   if (size == 0) {
-    sbi_free(conn->rest);
-    conn->rest = NULL;
-    conn->rest_size = conn->rest_room = 0;
+    drop_rest(conn);
     return true;
   }
   if (conn->rest != NULL && bytes >= conn->rest && bytes < conn->rest + conn->rest_room) {
     memmove(conn->rest, bytes, size);
     conn->rest_size = size;
+    /* A large frame has gone; what is left of the memory is no reason to keep all of it. */
+    if (conn->rest_room > SBI_SCRATCH && size <= SBI_SCRATCH / 2) set_room(conn, SBI_SCRATCH);
     return true;
   }
   /* Small frames are completed in the shared buffer; a large one is collected here, in steps that
    * double with what has arrived. */
   size_t room = size;
   if (needed > SBI_SCRATCH / 2 && room < SBI_SCRATCH) room = SBI_SCRATCH;
-  if (room > conn->rest_room) {
-    uint8_t *rest = sbi_realloc(conn->rest, room);
-    if (rest == NULL) return false;
-    conn->rest = rest;
-    conn->rest_room = room;
-  }
+  if (room > conn->rest_room && !set_room(conn, room)) return false;
   memcpy(conn->rest, bytes, size);
   conn->rest_size = size;
   return true;
@@ -215,41 +279,57 @@ static ssize_t receive(struct sbi_conn *conn, uint8_t *place, size_t room) {
   return n;
 }
 
-/* True if the frame at conn->rest is better collected there than in the shared buffer. */
-static bool collects(const struct sbi_conn *conn) {
-  if (conn->rest_size < SBI_HEAD_SIZE) return false;
+/* The size of the frame at conn->rest, 0 unknown. */
+static size_t begun(const struct sbi_conn *conn) {
+  if (conn->rest_size < SBI_HEAD_SIZE) return 0;
   struct sbi_head head;
   sbi_head_decode(conn->rest, &head);
-  return head.packet_size > SBI_SCRATCH / 2 || conn->rest_size > SBI_SCRATCH / 2;
+  return (size_t)head.packet_size;
+}
+
+/* More of a frame that is still not whole, `n` bytes in the shared buffer behind the place of those
+ * that are here already. However small the pieces are, each byte is moved once. */
+static bool add_to_rest(struct sbi_conn *conn, size_t n) {
+  size_t size = conn->rest_size + n, twice = conn->rest_room * 2;
+  if (size > conn->rest_room && !set_room(conn, size > twice ? size : twice)) return false;
+  memcpy(conn->rest + conn->rest_size, conn->hub->scratch + conn->rest_size, n);
+  conn->rest_size = size;
+  return true;
+}
+
+static void received(struct sbi_conn *conn, uint8_t *bytes, ssize_t n) {
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+  if (n <= 0) {
+    lose(conn, 0, n == 0 ? 0 : errno);
+    return;
+  }
+  size_t size = conn->rest_size + (size_t)n;
+  if (bytes != conn->rest && size < begun(conn)) {
+    if (!add_to_rest(conn, (size_t)n)) lose(conn, 0, ENOMEM);
+    return;
+  }
+  if (bytes != conn->rest && conn->rest_size > 0) memcpy(bytes, conn->rest, conn->rest_size);
+  parse(conn, bytes, size);
 }
 
 static void read_some(struct sbi_conn *conn) {
-  ssize_t n;
-  uint8_t *bytes;
-  if (collects(conn)) {
-    if (conn->rest_size == conn->rest_room) {
-      bool possible = conn->rest_room <= SIZE_MAX / 2;
-      uint8_t *rest = possible ? sbi_realloc(conn->rest, conn->rest_room * 2) : NULL;
-      if (rest == NULL) {
-        lose(conn, 0, ENOMEM);
-        return;
-      }
-      conn->rest = rest;
-      conn->rest_room *= 2;
-    }
-    bytes = conn->rest;
-    n = receive(conn, bytes + conn->rest_size, conn->rest_room - conn->rest_size);
-  } else {
-    bytes = conn->hub->scratch;
-    if (conn->rest_size > 0) memcpy(bytes, conn->rest, conn->rest_size);
-    n = receive(conn, bytes + conn->rest_size, SBI_SCRATCH - conn->rest_size);
+  /* Is the frame better collected where its beginning is than in the shared buffer? */
+  if (begun(conn) <= SBI_SCRATCH / 2 && conn->rest_size <= SBI_SCRATCH / 2) {
+    uint8_t *bytes = conn->hub->scratch;
+    received(conn, bytes, receive(conn, bytes + conn->rest_size, SBI_SCRATCH - conn->rest_size));
+    return;
   }
-  if (n > 0)
-    parse(conn, bytes, conn->rest_size + (size_t)n);
-  else if (n == 0)
-    lose(conn, 0, 0);
-  else if (errno != EAGAIN && errno != EWOULDBLOCK)
-    lose(conn, 0, errno);
+  if (conn->rest_size == conn->rest_room) {
+    if (conn->hub->ops->grow != NULL && !conn->hub->ops->grow(conn)) return;
+    size_t whole = begun(conn), room = conn->rest_room <= SIZE_MAX / 2 ? conn->rest_room * 2 : 0;
+    if (whole > conn->rest_room && whole < room) room = whole;
+    if (room == 0 || !set_room(conn, room)) {
+      lose(conn, 0, ENOMEM);
+      return;
+    }
+  }
+  received(conn, conn->rest,
+           receive(conn, conn->rest + conn->rest_size, conn->rest_room - conn->rest_size));
 }
 
 void sbi_conn_pause(struct sbi_conn *conn) {
@@ -290,6 +370,10 @@ void sbi_conn_flush(struct sbi_conn *conn) {
     sbi_outq_written(&conn->out, (size_t)n);
     conn->last_write = conn->hub->loop->now;
     if ((size_t)n < offered) break;
+  }
+  if (conn->finishing && conn->out.bytes == 0) {
+    shutdown(conn->watch.fd, SHUT_WR);
+    conn->write_dead = true;
   }
   watch(conn);
 }

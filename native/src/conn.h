@@ -3,11 +3,12 @@
  *
  * Memory: all connections of an owner read into one shared buffer; a connection keeps bytes of its
  * own only for the rest of a frame that has not arrived whole, and grows with the bytes that
- * arrive, never with the bytes that a header promises. */
+ * arrive, never with the bytes that a header promises. The owner may bound the sum. */
 #ifndef SBI_CONN_H
 #define SBI_CONN_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "loop.h"
 #include "outq.h"
@@ -31,6 +32,12 @@ struct sbi_conn_ops {
   /* The peer is gone or sent a bad stream; sbi_conn_close was done already. bad: SBI_BAD_* or 0;
    * error: errno or 0 (end of stream). */
   void (*lost)(struct sbi_conn *conn, int64_t bad, int error);
+  /* In place of `lost`, for an owner who has something to do first: it is still open, and this is
+   * to close it. */
+  void (*losing)(struct sbi_conn *conn, int64_t bad, int error);
+  /* A large frame needs more memory. False: not now, the owner paused the connection. NULL: any
+   * connection may have any. */
+  bool (*grow)(struct sbi_conn *conn);
 };
 
 /* What the connections of one owner share. */
@@ -39,12 +46,15 @@ struct sbi_hub {
   uint8_t *scratch; /* SBI_SCRATCH bytes */
   uint32_t max_frame;
   const struct sbi_conn_ops *ops;
+  size_t held; /* memory of unfinished frames, and of the queues of adopted connections */
 };
 
 struct sbi_conn {
   struct sbi_watch watch; /* .fd is -1 when closed */
   struct sbi_hub *hub;
-  bool connecting, paused, write_dead;
+  bool connecting, paused;
+  bool write_dead;    /* nothing can be written any more */
+  bool finishing;     /* see sbi_conn_finish */
   uint32_t max_frame; /* 0: the hub's */
   struct sbi_outq out;
   uint8_t *rest; /* the beginning of a frame */
@@ -77,6 +87,11 @@ int sbi_conn_adopt(struct sbi_conn *conn, struct sbi_hub *hub, int fd);
 bool sbi_conn_open(const struct sbi_conn *conn);
 /* Close and free everything but the queue of frames, silently. Repeatable. */
 void sbi_conn_close(struct sbi_conn *conn);
+/* The same, so that the peer gets our last words: what is queued is written as far as it goes, and
+ * what the peer said is read, as the system resets a connection that is closed with unread input. */
+void sbi_conn_end(struct sbi_conn *conn);
+/* Write what is queued, then tell the peer that this was all; it is up to the peer to close. */
+void sbi_conn_finish(struct sbi_conn *conn);
 
 /* Place for a frame in the queue, see sbi_outq_reserve. Nothing is written before sbi_conn_flush. */
 uint8_t *sbi_conn_reserve(struct sbi_conn *conn, size_t size);
@@ -90,6 +105,9 @@ void sbi_conn_pause(struct sbi_conn *conn);
 /* Go on; frames that were read already are handed out at once. */
 void sbi_conn_resume(struct sbi_conn *conn);
 
+/* A stream socket that does not block and closes on exec, or -errno. */
+int sbi_socket(int domain);
+int sbi_accept(int listener, struct sockaddr *from, socklen_t *size);
 void sbi_socket_options(int fd);
 /* Also closes on exec. 0 or -errno. */
 int sbi_non_blocking(int fd);

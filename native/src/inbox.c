@@ -21,6 +21,10 @@ struct sb_inbox {
   pthread_cond_t room; /* drained or closed */
   struct side sides[2];
   int filling; /* the producers' side */
+  /* Room that never grows, for forced events while there is no memory: they come behind those of
+   * the side that is filled. Also one of them the producers', the other the consumer's. */
+  struct side spares[2];
+  int spare;
   uint32_t max_events;
   uint64_t max_bytes;
   int wake_read, wake_write;
@@ -32,6 +36,20 @@ struct sb_inbox {
 
 /* A side that grew beyond this is given back when a batch needs little of it. */
 enum { KEEP_BYTES = 1 << 20, SHRINK_FACTOR = 8 };
+enum { SPARE_EVENTS = 128, SPARE_BYTES = 8 * 1024 };
+
+static void free_side(struct side *side) {
+  sbi_free(side->events);
+  sbi_free(side->data);
+}
+
+static bool make_spare(struct side *side) {
+  side->events = sbi_malloc(SPARE_EVENTS * sizeof *side->events);
+  side->data = sbi_malloc(SPARE_BYTES);
+  side->event_room = SPARE_EVENTS;
+  side->data_room = SPARE_BYTES;
+  return side->events != NULL && side->data != NULL;
+}
 
 sb_inbox *sb_inbox_new(uint32_t max_events, uint64_t max_bytes) {
   sb_inbox *inbox = sbi_calloc(1, sizeof *inbox);
@@ -39,7 +57,9 @@ sb_inbox *sb_inbox_new(uint32_t max_events, uint64_t max_bytes) {
   inbox->max_events = max_events;
   inbox->max_bytes = max_bytes;
   inbox->room_wake = -1;
-  if (sbi_wake_open(&inbox->wake_read, &inbox->wake_write) < 0) {
+  if (!make_spare(&inbox->spares[0]) || !make_spare(&inbox->spares[1]) ||
+      sbi_wake_open(&inbox->wake_read, &inbox->wake_write) < 0) {
+    for (int i = 0; i < 2; i++) free_side(&inbox->spares[i]);
     sbi_free(inbox);
     return NULL;
   }
@@ -51,8 +71,8 @@ sb_inbox *sb_inbox_new(uint32_t max_events, uint64_t max_bytes) {
 void sb_inbox_free(sb_inbox *inbox) {
   if (inbox == NULL) return;
   for (int i = 0; i < 2; i++) {
-    sbi_free(inbox->sides[i].events);
-    sbi_free(inbox->sides[i].data);
+    free_side(&inbox->sides[i]);
+    free_side(&inbox->spares[i]);
   }
   sbi_wake_close(inbox->wake_read, inbox->wake_write);
   pthread_cond_destroy(&inbox->room);
@@ -85,9 +105,13 @@ static void *grown(void *p, size_t *room, size_t needed, size_t unit) {
   return p;
 }
 
-static bool make_room(struct side *side, size_t bytes) {
-  if (side->count == side->event_room) {
-    void *p = grown(side->events, &side->event_room, side->count + 1, sizeof *side->events);
+static bool has_room(const struct side *side, size_t events, size_t bytes) {
+  return side->event_room - side->count >= events && side->data_room - side->size >= bytes;
+}
+
+static bool make_room(struct side *side, size_t events, size_t bytes) {
+  if (side->event_room - side->count < events) {
+    void *p = grown(side->events, &side->event_room, side->count + events, sizeof *side->events);
     if (p == NULL) return false;
     side->events = p;
   }
@@ -99,6 +123,20 @@ static bool make_room(struct side *side, size_t bytes) {
   return true;
 }
 
+/* Bring what waits in the spare behind what waits in the side. False: still no memory. */
+static bool take_in(struct side *side, struct side *spare) {
+  if (spare->count == 0) return true;
+  if (!make_room(side, spare->count, spare->size)) return false;
+  for (size_t i = 0; i < spare->count; i++) {
+    side->events[side->count] = spare->events[i];
+    side->events[side->count++].offset += side->size;
+  }
+  if (spare->size > 0) memcpy(side->data + side->size, spare->data, spare->size);
+  side->size += spare->size;
+  spare->count = spare->size = 0;
+  return true;
+}
+
 static void signal_once(sb_inbox *inbox) {
   if (inbox->signalled || inbox->quiet) return;
   inbox->signalled = true;
@@ -106,13 +144,16 @@ static void signal_once(sb_inbox *inbox) {
 }
 
 /* With the lock held. */
-static bool append(sb_inbox *inbox, const sb_event *event, const struct sbi_part *parts,
-                   int count) {
+static bool append(sb_inbox *inbox, const sb_event *event, const struct sbi_part *parts, int count,
+                   bool forced) {
   if (inbox->closed) return false;
-  struct side *side = &inbox->sides[inbox->filling];
+  struct side *side = &inbox->sides[inbox->filling], *spare = &inbox->spares[inbox->spare];
   size_t bytes = 0;
   for (int i = 0; i < count; i++) bytes += parts[i].size;
-  if (!make_room(side, bytes)) return false;
+  if (!take_in(side, spare) || !make_room(side, 1, bytes)) {
+    if (!forced || !has_room(spare, 1, bytes)) return false;
+    side = spare;
+  }
   sb_event *slot = &side->events[side->count++];
   *slot = *event;
   slot->size = (uint32_t)bytes;
@@ -130,7 +171,7 @@ bool sbi_inbox_put(sb_inbox *inbox, const sb_event *event, const struct sbi_part
                    int count) {
   pthread_mutex_lock(&inbox->lock);
   inbox->refused = inbox->refused || full(inbox);
-  bool done = !full(inbox) && append(inbox, event, parts, count);
+  bool done = !full(inbox) && append(inbox, event, parts, count, false);
   pthread_mutex_unlock(&inbox->lock);
   return done;
 }
@@ -142,7 +183,8 @@ void sbi_inbox_tell_room(sb_inbox *inbox, int wake_write) {
 bool sbi_inbox_force(sb_inbox *inbox, const sb_event *event, const struct sbi_part *parts,
                      int count) {
   pthread_mutex_lock(&inbox->lock);
-  bool done = append(inbox, event, parts, count);
+  bool done = append(inbox, event, parts, count, true);
+  if (!done && !inbox->closed) inbox->lost++;
   pthread_mutex_unlock(&inbox->lock);
   return done;
 }
@@ -150,8 +192,12 @@ bool sbi_inbox_force(sb_inbox *inbox, const sb_event *event, const struct sbi_pa
 void sbi_inbox_offer(sb_inbox *inbox, const sb_event *event, const struct sbi_part *parts,
                      int count) {
   pthread_mutex_lock(&inbox->lock);
-  if (full(inbox) || !append(inbox, event, parts, count)) inbox->lost++;
+  if (full(inbox) || !append(inbox, event, parts, count, false)) inbox->lost++;
   pthread_mutex_unlock(&inbox->lock);
+}
+
+static size_t waiting(const sb_inbox *inbox) {
+  return inbox->sides[inbox->filling].count + inbox->spares[inbox->spare].count;
 }
 
 bool sbi_inbox_full(sb_inbox *inbox) {
@@ -163,7 +209,7 @@ bool sbi_inbox_full(sb_inbox *inbox) {
 
 uint32_t sbi_inbox_count(sb_inbox *inbox) {
   pthread_mutex_lock(&inbox->lock);
-  uint32_t count = (uint32_t)inbox->sides[inbox->filling].count;
+  uint32_t count = (uint32_t)waiting(inbox);
   pthread_mutex_unlock(&inbox->lock);
   return count;
 }
@@ -192,15 +238,23 @@ static void shrink(struct side *side) {
 
 int64_t sb_inbox_drain(sb_inbox *inbox, sb_batch *batch) {
   pthread_mutex_lock(&inbox->lock);
-  struct side *taken = &inbox->sides[inbox->filling];
-  struct side *next = &inbox->sides[1 - inbox->filling];
-  shrink(next);
-  next->count = next->size = 0;
-  inbox->filling = 1 - inbox->filling;
+  struct side *taken = &inbox->sides[inbox->filling], *spare = &inbox->spares[inbox->spare];
+  if (!take_in(taken, spare) && taken->count == 0) {
+    taken = spare;
+    inbox->spare = 1 - inbox->spare;
+    spare = &inbox->spares[inbox->spare];
+    spare->count = spare->size = 0;
+  } else {
+    struct side *next = &inbox->sides[1 - inbox->filling];
+    shrink(next);
+    next->count = next->size = 0;
+    inbox->filling = 1 - inbox->filling;
+  }
   if (inbox->signalled && !inbox->closed) {
     sbi_wake_clear(inbox->wake_read);
     inbox->signalled = false;
   }
+  if (spare->count > 0) signal_once(inbox);
   *batch = (sb_batch){taken->events, taken->data, taken->count, taken->size};
   if (inbox->refused && inbox->room_wake >= 0) sbi_wake_signal(inbox->room_wake);
   inbox->refused = false;
@@ -211,14 +265,14 @@ int64_t sb_inbox_drain(sb_inbox *inbox, sb_batch *batch) {
 
 int sb_inbox_wait(sb_inbox *inbox, int timeout_ms) {
   pthread_mutex_lock(&inbox->lock);
-  bool ready = inbox->sides[inbox->filling].count > 0, closed = inbox->closed;
+  bool ready = waiting(inbox) > 0, closed = inbox->closed;
   pthread_mutex_unlock(&inbox->lock);
   if (ready) return 1;
   if (closed) return SB_EBROKEN;
   struct pollfd polled = {.fd = inbox->wake_read, .events = POLLIN};
   if (poll(&polled, 1, timeout_ms) <= 0) return 0; /* also EINTR: let the host see its signals */
   pthread_mutex_lock(&inbox->lock);
-  ready = inbox->sides[inbox->filling].count > 0;
+  ready = waiting(inbox) > 0;
   closed = inbox->closed;
   pthread_mutex_unlock(&inbox->lock);
   return ready ? 1 : closed ? SB_EBROKEN : 0;
@@ -248,7 +302,8 @@ static void put_waiting(sb_inbox *inbox, const sb_event *event, const struct sbi
                         int count) {
   pthread_mutex_lock(&inbox->lock);
   while (!inbox->closed && full(inbox)) pthread_cond_wait(&inbox->room, &inbox->lock);
-  if (!append(inbox, event, parts, count)) inbox->lost++;
+  /* Rather a packet than the news that the connection ended. */
+  if (!append(inbox, event, parts, count, event->kind != SB_EV_DATA)) inbox->lost++;
   pthread_mutex_unlock(&inbox->lock);
 }
 

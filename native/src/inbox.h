@@ -21,8 +21,10 @@ bool sbi_inbox_put(sb_inbox *inbox, const sb_event *event, const struct sbi_part
 /* As put, but an event that does not fit is lost and counted. For traces and the bus's reports. */
 void sbi_inbox_offer(sb_inbox *inbox, const sb_event *event, const struct sbi_part *parts,
                      int count);
-/* As put, but above the bounds too; for the few events that nothing can hold back. False: no memory
- * or closed. */
+/* As put, but above the bounds too; for the few events that nothing can hold back, such as a
+ * connection's end. While there is no memory, some dozens of them wait in room that was made for it
+ * beforehand, and nothing overtakes them. False: closed, or there were even more (counted as lost),
+ * or one was too large. */
 bool sbi_inbox_force(sb_inbox *inbox, const sb_event *event, const struct sbi_part *parts,
                      int count);
 /* Close the descriptors only, in a forked child. */

@@ -17,15 +17,24 @@ struct sbi_member *sbi_find_member(sb_bus *bus, uint8_t unit, uint8_t client) {
 
 /* ---- delivery -------------------------------------------------------------- */
 
+static void mark_dirty(struct sbi_peer *peer) {
+  if (peer->dirty) return;
+  peer->dirty = true;
+  peer->next_dirty = peer->bus->dirty;
+  peer->bus->dirty = peer;
+}
+
 uint8_t *sbi_peer_reserve(struct sbi_peer *peer, size_t size) {
-  sb_bus *bus = peer->bus;
+  mark_dirty(peer);
   uint8_t *place = sbi_conn_reserve(&peer->conn, size);
-  if (place == NULL) return NULL;
-  if (!peer->dirty) {
-    peer->dirty = true;
-    peer->next_dirty = bus->dirty;
-    bus->dirty = peer;
-  }
+  if (place == NULL) peer->doomed = "no memory for what is sent to it";
+  return place;
+}
+
+static uint8_t *reserve_shared(struct sbi_peer *peer, size_t size, struct sbi_shared *rest) {
+  mark_dirty(peer);
+  uint8_t *place = sbi_outq_reserve_shared(&peer->conn.out, size, rest);
+  if (place == NULL) peer->doomed = "no memory for what is sent to it";
   return place;
 }
 
@@ -34,63 +43,17 @@ static struct sbi_peer *link_of(const struct sbi_member *member) {
   return member->links[0] != NULL ? member->links[0] : member->links[1];
 }
 
-static bool over_bound(const struct sbi_peer *peer) {
-  const sb_bus_options *options = &peer->bus->options;
-  return peer->conn.out.bytes >= options->high_bytes ||
-         peer->conn.out.frames >= options->high_frames;
-}
-
-static bool drained(const struct sbi_peer *peer) {
-  const sb_bus_options *options = &peer->bus->options;
-  return peer->conn.out.bytes <= options->high_bytes / 2 &&
-         peer->conn.out.frames <= options->high_frames / 2;
-}
-
-void sbi_peer_measure(struct sbi_peer *peer) {
-  if (peer->full) {
-    peer->full = !drained(peer);
-  } else if (over_bound(peer)) {
-    peer->full = true;
-    peer->full_since = peer->bus->loop.now;
-  }
-}
-
-/* Who sends little to full receivers does not wait for them: one stuck client must not keep a server
- * of many from all its others. The share is per sweep, so a queue grows by it at most until its
- * owner is cut off; at twice its bound it makes everyone wait. */
-static bool is_light(struct sbi_peer *from, const struct sbi_peer *to, size_t size) {
-  const sb_bus_options *options = &from->bus->options;
-  from->pressed_bytes += size;
-  from->pressed_frames++;
-  return from->pressed_bytes <= options->high_bytes / SBI_LIGHT_SHARE &&
-         from->pressed_frames <= options->high_frames / SBI_LIGHT_SHARE &&
-         to->conn.out.bytes < 2 * (size_t)options->high_bytes;
-}
-
-/* The receiver's queue grew: when it is full, its sender waits. */
-static void check_full(struct sbi_peer *from, struct sbi_peer *to, size_t size) {
-  if (!over_bound(to)) return;
-  if (!to->full) {
-    sbi_conn_flush(&to->conn);
-    if (!over_bound(to)) return;
-    sbi_peer_measure(to);
-  }
-  if (is_light(from, to, size)) return;
-  if (from->waits_for == NULL) from->bus->waiting++;
-  from->waits_for = to;
-  sbi_conn_pause(&from->conn);
-}
-
+/* `body`: what follows the header, if the queues are to share it; NULL: copy it. */
 static void deliver(struct sbi_peer *from, struct sbi_member *to, const uint8_t *frame,
-                    const struct sbi_head *head) {
+                    const struct sbi_head *head, struct sbi_shared *body) {
   struct sbi_peer *link = link_of(to);
-  size_t size = (size_t)head->packet_size;
-  uint8_t *place = sbi_peer_reserve(link, size);
+  size_t size = (size_t)head->packet_size, own = body != NULL ? SBI_HEAD_SIZE : size;
+  uint8_t *place = body != NULL ? reserve_shared(link, own, body) : sbi_peer_reserve(link, own);
   if (place == NULL) {
     from->bus->stats.undeliverable++;
     return;
   }
-  memcpy(place, frame, size);
+  memcpy(place, frame, own);
   /* Nobody speaks for another. */
   place[4] = from->member->addr.type;
   place[5] = from->member->addr.unit;
@@ -102,23 +65,37 @@ static void deliver(struct sbi_peer *from, struct sbi_member *to, const uint8_t 
   to->frames_out++;
   from->bus->stats.frames_out++;
   from->bus->stats.bytes_out += size;
-  check_full(from, link, size);
+  sbi_peer_fuller(link);
 }
 
 static bool type_fits(const struct sbi_member *member, uint8_t type) {
   return type == SBI_ANY || type == member->addr.type;
 }
 
-static int deliver_all(struct sbi_peer *from, const uint8_t *frame, const struct sbi_head *head) {
-  int count = 0;
-  for (struct sbi_member *m = from->bus->members; m != NULL; m = m->next) {
-    bool fits = m != from->member && type_fits(m, head->dst.type) &&
-                (head->dst.unit == SBI_ANY || head->dst.unit == m->addr.unit);
-    if (!fits) continue;
-    deliver(from, m, frame, head);
-    count++;
-  }
-  return count;
+static struct sbi_member *next_receiver(struct sbi_member *m, const struct sbi_peer *from,
+                                        const struct sbi_head *head) {
+  while (m != NULL && (m == from->member || !type_fits(m, head->dst.type) ||
+                       (head->dst.unit != SBI_ANY && head->dst.unit != m->addr.unit)))
+    m = m->next;
+  return m;
+}
+
+/* To all of them, or, while one of them is full and the sender has to wait, to none yet. */
+static enum sbi_took deliver_all(struct sbi_peer *from, const uint8_t *frame,
+                                 const struct sbi_head *head) {
+  sb_bus *bus = from->bus;
+  size_t size = (size_t)head->packet_size;
+  struct sbi_member *first = next_receiver(bus->members, from, head);
+  for (struct sbi_member *m = first; m != NULL; m = next_receiver(m->next, from, head))
+    if (sbi_peer_must_wait(from, link_of(m), size)) return SBI_HOLD;
+  struct sbi_shared *body = NULL;
+  if (first != NULL && size - SBI_HEAD_SIZE >= SBI_SHARE_FROM)
+    body = sbi_shared_new(frame + SBI_HEAD_SIZE, size - SBI_HEAD_SIZE, &bus->hub.held);
+  for (struct sbi_member *m = first; m != NULL; m = next_receiver(m->next, from, head))
+    deliver(from, m, frame, head, body);
+  sbi_shared_drop(body);
+  if (first == NULL) bus->stats.undeliverable++;
+  return SBI_TOOK;
 }
 
 static struct sbi_member *receiver(sb_bus *bus, const struct sbi_member *sender,
@@ -131,20 +108,24 @@ static struct sbi_member *receiver(sb_bus *bus, const struct sbi_member *sender,
   return NULL;
 }
 
-static void answer_ping(struct sbi_peer *from, const uint8_t *frame, const struct sbi_head *head) {
-  size_t n = (size_t)head->data_size;
-  uint8_t *place = sbi_peer_reserve(from, sbi_frame_size(n));
-  if (place == NULL) return;
+static enum sbi_took answer_ping(struct sbi_peer *from, const uint8_t *frame,
+                                 const struct sbi_head *head) {
+  size_t n = (size_t)head->data_size, size = sbi_frame_size(n);
+  if (sbi_peer_must_wait(from, from, size)) return SBI_HOLD;
+  uint8_t *place = sbi_peer_reserve(from, size);
+  if (place == NULL) return SBI_TOOK;
   sbi_frame_begin(place, SBI_PING_ACK, SBI_SYSTEM, head->dst, from->member->addr, n);
   if (n > 0) memcpy(place + SBI_HEAD_SIZE, frame + SBI_HEAD_SIZE, n);
-  check_full(from, from, sbi_frame_size(n));
+  sbi_peer_fuller(from);
+  return SBI_TOOK;
 }
 
 /* Nobody there to start the flow: say so, or the caller waits for its time-out (IPC.md 6). */
-static void refuse_flow(struct sbi_peer *from, const uint8_t *frame, const struct sbi_head *head) {
+static enum sbi_took refuse_flow(struct sbi_peer *from, const uint8_t *frame,
+                                 const struct sbi_head *head) {
   static const char text[] = "no such IPSC process on this bus";
   struct sbi_flow_call call;
-  if (!sbi_flow_call_decode(frame, head, &call)) return;
+  if (!sbi_flow_call_decode(frame, head, &call)) return SBI_TOOK;
   struct sbi_flow_answer ack = {.invoke_id = call.invoke_id,
                                 .event_ch = call.event_ch,
                                 .code = SB_ENOCLIENT,
@@ -152,32 +133,32 @@ static void refuse_flow(struct sbi_peer *from, const uint8_t *frame, const struc
                                 .text_size = sizeof text - 1};
   memcpy(ack.project, call.project, sizeof ack.project);
   size_t size = sbi_flow_answer_size(SBI_FLOW_ACK, ack.text_size);
+  if (sbi_peer_must_wait(from, from, size)) return SBI_HOLD;
   uint8_t *place = sbi_peer_reserve(from, size);
-  if (place == NULL) return;
+  if (place == NULL) return SBI_TOOK;
   sbi_flow_answer_encode(place, SBI_FLOW_ACK, head->dst, from->member->addr, &ack);
-  check_full(from, from, size);
+  sbi_peer_fuller(from);
+  return SBI_TOOK;
 }
 
-void sbi_route(struct sbi_peer *from, const uint8_t *frame, const struct sbi_head *head) {
+enum sbi_took sbi_route(struct sbi_peer *from, const uint8_t *frame, const struct sbi_head *head) {
   sb_bus *bus = from->bus;
   bool system = head->cmdtype == SBI_SYSTEM;
   /* The bus announces clients by itself. */
-  if (system && (head->cmd == SBI_GLOBAL || head->cmd == SBI_GLOBAL_ANSWER)) return;
-  if (head->dst.client == SBI_ANY) {
-    if (deliver_all(from, frame, head) == 0) bus->stats.undeliverable++;
-    return;
-  }
+  if (system && (head->cmd == SBI_GLOBAL || head->cmd == SBI_GLOBAL_ANSWER)) return SBI_TOOK;
+  if (head->dst.client == SBI_ANY) return deliver_all(from, frame, head);
   struct sbi_member *to = receiver(bus, from->member, head);
   if (to != NULL) {
-    deliver(from, to, frame, head);
-    return;
+    if (sbi_peer_must_wait(from, link_of(to), (size_t)head->packet_size)) return SBI_HOLD;
+    deliver(from, to, frame, head, NULL);
+    return SBI_TOOK;
   }
-  if (system && head->cmd == SBI_PING && head->dst.unit == bus->options.unit) {
-    answer_ping(from, frame, head);
-    return;
-  }
-  bus->stats.undeliverable++;
-  if (system && head->cmd == SBI_FLOW_CALL) refuse_flow(from, frame, head);
+  if (system && head->cmd == SBI_PING && head->dst.unit == bus->options.unit)
+    return answer_ping(from, frame, head);
+  enum sbi_took took = SBI_TOOK;
+  if (system && head->cmd == SBI_FLOW_CALL) took = refuse_flow(from, frame, head);
+  if (took == SBI_TOOK) bus->stats.undeliverable++;
+  return took;
 }
 
 /* ---- who is there ---------------------------------------------------------- */
@@ -191,6 +172,7 @@ static void tell(struct sbi_peer *peer, uint8_t cmd, const struct sbi_member *ab
                              .status = (uint8_t)status};
   sbi_text_copy(event.info, sizeof event.info, info);
   sbi_global_encode(place, cmd, sbi_bus_addr(peer->bus), peer->member->addr, &event);
+  sbi_peer_fuller_unasked(peer);
 }
 
 static void tell_all(sb_bus *bus, uint8_t cmd, const struct sbi_member *about, int status,

@@ -64,7 +64,7 @@ static void on_opened(struct sbi_conn *conn, int error) {
   t->open_error = error;
 }
 
-static const struct sbi_conn_ops ops = {on_opened, on_frame, on_lost};
+static const struct sbi_conn_ops ops = {.opened = on_opened, .frame = on_frame, .lost = on_lost};
 
 static struct tested *tested_new(void) {
   struct tested *t = calloc(1, sizeof *t);

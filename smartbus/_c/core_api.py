@@ -78,6 +78,7 @@ class BusOptions(ctypes.Structure):
         ("high_bytes", c_uint32),
         ("high_frames", c_uint32),
         ("max_links", c_uint32),
+        ("max_memory", c_uint64),
     )
 
 
@@ -104,6 +105,8 @@ class BusStats(ctypes.Structure):
             "idle",
             "heartbeats",
             "queued_bytes",
+            "memory",
+            "crowded_out",
         )
     )
 
@@ -153,6 +156,7 @@ SLOW_FUNCTIONS: Final[dict[str, Signature]] = {
     "bus_kick": Signature(c_int, (c_void_p, c_uint32)),
     "bus_stats": Signature(None, (c_void_p, POINTER(BusStats))),
     "bus_clients": Signature(c_int, (c_void_p, POINTER(BusClient), c_int)),
+    "bus_stop": Signature(None, (c_void_p,)),
     "bus_free": Signature(None, (c_void_p,)),
 }
 
@@ -252,6 +256,7 @@ class Core:
     bus_listen_local: Any
     bus_start: Any
     bus_clients: Any
+    bus_stop: Any
     bus_free: Any
     version: Any
     backend: Any

@@ -41,7 +41,9 @@ class Stats:
     slow: int  #: connections closed because nobody read
     idle: int  #: connections closed for silence
     heartbeats: int
-    queued_bytes: int  #: waiting to be written now
+    queued_bytes: int  #: waiting to be written now, for each receiver
+    memory: int  #: bytes that queues and unfinished packets take; what queues share counts once
+    crowded_out: int  #: connections closed before they registered, to make way for others
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,12 @@ class CoreBus:
         if self._bus is None:
             raise NotInitializedError(-14, "the bus is closed")
         return self._bus
+
+    def stop(self) -> None:
+        """Close every connection and end the thread of C; `inbox` then has all its reports."""
+        with self._lock:
+            if self._bus is not None:
+                self._core.bus_stop(self._bus)
 
     def close(self) -> None:
         """Close everything and free. The reader of `inbox` must have stopped."""

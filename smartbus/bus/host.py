@@ -62,7 +62,11 @@ class Bus:
         idle_timeout: A connection that is silent for so long (seconds) is closed.
         slow_timeout: A client that is behind for so long (seconds) is cut off.
         max_frame: Bytes of the largest packet accepted.
-        max_links: So many connections at most; further ones wait to be accepted.
+        max_links: So many connections at most. When there are as many, the oldest that have not
+            registered make way for others; clients never do, further connections wait.
+        max_memory: So many bytes all queues and unfinished packets may take together. When they
+            take more, each client gets less, and those who are behind are cut off sooner; about
+            twice as much is never passed.
         ipc_path: A local socket to listen on as well, for IPC clients (IPC.md 1); they become
             clients of this server's unit and may be silent for ever. A stale file is replaced,
             and the file goes when the bus closes. Clients look for ``/tmp/smartbus_ipc``.
@@ -85,6 +89,7 @@ class Bus:
         slow_timeout: float = 5.0,
         max_frame: int = 64 << 20,
         max_links: int = 1024,
+        max_memory: int = 256 << 20,
         ipc_path: str | os.PathLike[str] | None = None,
         ipc_mode: int = 0o660,
     ) -> None:
@@ -96,6 +101,8 @@ class Bus:
             raise ArgumentError(-1, "time-outs must be in 0.001..1000000 s")
         if not 1 <= max_links <= 1 << 20 or not 8192 <= max_frame <= 0x7FFFFFFF:
             raise ArgumentError(-1, "max_links must be in 1..1048576, max_frame 8192..2147483647")
+        if not 1 << 20 <= max_memory < 1 << 63:
+            raise ArgumentError(-1, f"max_memory is {max_memory}; it must be at least 1 MiB")
         if not 0 <= ipc_mode <= 0o777:
             raise ArgumentError(-1, f"ipc_mode is {ipc_mode:#o}; it must be in 0..0o777")
         if isinstance(users, (str, os.PathLike)):
@@ -113,6 +120,7 @@ class Bus:
             "slow_ms": round(slow_timeout * 1000),
             "max_frame": max_frame,
             "max_links": max_links,
+            "max_memory": max_memory,
         }
         self._bus: CoreBus | None = None
         self._gate: Gate | None = None

@@ -38,12 +38,16 @@ class Housekeeper:
         self._bus = bus
         self._gate = gate
         self._lines = FloodGate(_log)
+        # Anybody can cause these, in any number; they must not hide who comes and goes.
+        self._complaints = FloodGate(_log)
+        self._lost = 0
         self._thread = threading.Thread(target=self._run, name="smartbus-bus", daemon=True)
         self._thread.start()
 
     def stop(self, patience: float) -> None:
-        """End, and wait up to `patience` seconds until the bus is closed."""
-        self._bus.inbox.close()
+        """End, and wait up to `patience` seconds until the bus is closed and all is logged."""
+        self._bus.stop()
+        self._bus.inbox.close()  # what it has by now is still read
         if threading.current_thread() is not self._thread:
             self._thread.join(patience)
 
@@ -53,8 +57,18 @@ class Housekeeper:
                 for event in self._bus.inbox.drain():
                     if isinstance(event, Event):
                         self._handle_safely(event)
+                self._count_lost()
         finally:
             self._bus.close()
+
+    def _count_lost(self) -> None:
+        """Say how many reports there was no room for. Registrations are not among them."""
+        lost = self._bus.inbox.lost
+        if lost != self._lost:
+            self._complaints.log(
+                logging.WARNING, "%d reports of the bus were lost", lost - self._lost
+            )
+            self._lost = lost
 
     def _handle_safely(self, event: Event) -> None:
         try:
@@ -67,11 +81,12 @@ class Housekeeper:
             self._ask(event)
         elif event.kind == EV_TRACE:
             level = logging.WARNING if event.code else logging.DEBUG
-            self._lines.log(level, "%s", decode_wire_text(event.payload))
+            self._complaints.log(level, "%s", decode_wire_text(event.payload))
         elif event.kind in (EV_BUS_JOINED, EV_BUS_LEFT, EV_BUS_REFUSED, EV_BUS_BAD):
             peer, text, more = (decode_wire_text(raw) for raw in texts(event.payload, 3))
             level, message = _describe(event, peer, text, more)
-            self._lines.log(level, "%s", message)
+            known = event.kind in (EV_BUS_JOINED, EV_BUS_LEFT)
+            (self._lines if known else self._complaints).log(level, "%s", message)
 
     def _ask(self, event: Event) -> None:
         if self._gate is None:
@@ -91,7 +106,7 @@ class Housekeeper:
             decode_wire_text(peer),
         )
         if not self._gate.ask(registration):
-            self._lines.log(
+            self._complaints.log(
                 logging.WARNING,
                 "too many registrations wait to be decided; %s gets no answer",
                 registration.peer,
@@ -109,7 +124,7 @@ def _describe(event: Event, peer: str, text: str, more: str) -> tuple[int, str]:
     who = f"client {client} of unit {unit} (type {client_type}) at {peer}"
     slave = " on its slave link" if event.code == 1 else ""
     if event.kind == EV_BUS_JOINED:
-        about = (f", info {text!r}" if text else "") + (f", library {more}" if more else "")
+        about = (f", info {text!r}" if text else "") + (f", library {more!r}" if more else "")
         return logging.INFO, f"{who} joined{slave}{about}"
     if event.kind == EV_BUS_LEFT:
         usual = event.code in (LEFT_CLOSED, LEFT_REPLACED, LEFT_STOPPED)
