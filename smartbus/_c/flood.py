@@ -7,16 +7,17 @@ import threading
 import time
 from typing import Final
 
-#: So many lines get through in one second.
+#: So many lines get through in one second, if nothing else is said.
 LINES_PER_SECOND: Final = 20
 
 
 class FloodGate:
-    """Logs, but not more than `LINES_PER_SECOND`; what is left out is counted and said."""
+    """Logs, but not more lines in a second; what is left out is counted and said."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, lines_per_second: int = LINES_PER_SECOND) -> None:
         """Log to `logger`."""
         self._logger = logger
+        self._most = lines_per_second
         self._lock = threading.Lock()
         self._second = 0
         self._lines = 0
@@ -29,10 +30,10 @@ class FloodGate:
             second = int(time.monotonic())
             suppressed = 0
             if second != self._second:
-                suppressed = max(self._lines - LINES_PER_SECOND, 0)
+                suppressed = max(self._lines - self._most, 0)
                 self._second, self._lines = second, 0
             self._lines += 1
-            through = self._lines <= LINES_PER_SECOND
+            through = self._lines <= self._most
         if suppressed:
             self._logger.warning("%d more lines like the last ones were left out", suppressed)
         if through:

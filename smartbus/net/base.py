@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .engine import Engine
+    from .trace import TraceLevel
 
 _E1 = TypeVar("_E1", bound=Event)
 _E2 = TypeVar("_E2", bound=Event)
@@ -221,6 +222,29 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
     ) -> None:
         """Close the connection and forget this client."""
         self._end()
+
+    def set_trace(self, level: TraceLevel | None = None) -> None:
+        """Choose which lines of its trace the library reports as log records.
+
+        They go to the logger ``smartbus.netclient.client.Client`` (or ``smartbus.ipcclient…``),
+        error lines as ``WARNING`` from the vendor's library and ``INFO`` from the core,
+        information lines as ``DEBUG``, "library: " before each. Error lines are left out
+        beyond 20 a second, and information lines beyond 2000; a record tells how many.
+
+        The trace belongs to the library: this is for all clients of the process that use it.
+        The information lines of the vendor's library show the beginning of everything that is
+        sent (NET-2018.md 5).
+
+        Args:
+            level: ``"off"``, ``"errors"`` or ``"all"``. None, which is also how it begins:
+                what the logger's level lets through; to be called when that has changed.
+
+        Raises:
+            ValueError: There is no such level.
+            ClientNotFoundError: The client was released.
+        """
+        self._check_alive()
+        self._runtime.trace.set(level)
 
     # ---- receiving -----------------------------------------------------------------------
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Final
 
 from smartbus._c.core_api import EV_GLOBAL, EV_TRACE
 from smartbus._c.events import Event, Item, Packets
-from smartbus._c.flood import FloodGate
-from smartbus.encoding import decode_wire_text
 
 from .pumps import LoopPump, Pump, ThreadPump
+from .trace import Trace
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,9 +34,7 @@ class Engine:
         self.backend = backend
         self.loop = loop
         self._logger = logger
-        self._traces = FloodGate(logger)
-        # What the core calls an error is reported by an event or an exception as well.
-        self._error_level = logging.WARNING if backend.kind == "vendor" else logging.INFO
+        self.trace = Trace(backend, logger)
         self._members: dict[int, BusClient] = {}
         self.pump: Pump
         try:
@@ -44,7 +42,7 @@ class Engine:
                 self.pump = ThreadPump(backend, self.dispatch, logger)
             else:
                 self.pump = LoopPump(backend, self.dispatch, loop)
-            backend.trace(2 if logger.isEnabledFor(logging.DEBUG) else 1)
+            self.trace.set()
             self.pump.start()
         except BaseException:
             backend.close()
@@ -59,15 +57,21 @@ class Engine:
 
     def dispatch(self, item: Item) -> None:
         """Hand one event to whom it concerns; never raises."""
+        try:
+            self._dispatch(item)
+        except Exception:  # a filter of the logger raised, for instance
+            with contextlib.suppress(Exception):
+                self._logger.exception("an event could not be handled")
+
+    def _dispatch(self, item: Item) -> None:
         if isinstance(item, Packets) or item.kind not in (EV_GLOBAL, EV_TRACE):
             client = self._members.get(item.client)
             if client is not None:  # else it was released meanwhile
                 client._receive(item)  # noqa: SLF001 - the other half of this class
         elif item.kind == EV_GLOBAL:
             self._global_change(item)
-        elif item.payload:
-            level = self._error_level if item.code else logging.DEBUG
-            self._traces.log(level, "library: %s", decode_wire_text(item.payload))
+        else:
+            self.trace.take(item)
 
     def _global_change(self, event: Event) -> None:
         """Take a global connect event, which is about another client on the bus."""

@@ -217,6 +217,15 @@ class _Reporter:
         self("event", event)
 
 
+class _LogReporter(logging.Handler):
+    def __init__(self, report: _Reporter) -> None:
+        super().__init__()
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._report.event("log", record.name, record.levelno, record.getMessage())
+
+
 class _Client(Client):
     report: _Reporter
 
@@ -318,6 +327,13 @@ class _Commands:
 
     def unsubscribe(self, client_id: int) -> None:
         self._subscriptions.pop(client_id).close()
+
+    def watch_log(self, name: str) -> None:
+        """Report all records of a logger: "log", its name, level and message."""
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+        logger.addHandler(_LogReporter(self._report))
 
     def initialize_again(self, kind: str, unit: int) -> None:
         Client.finalize()

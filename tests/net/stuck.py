@@ -6,7 +6,7 @@ import socket
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from smartbus.wire import Cmd, CmdType, Frame, FrameParser, RegistrationAck
+from smartbus.wire import Cmd, CmdType, Frame, FrameParser, RegistrationAck, encode_frame
 from tests.net.recorder import DEADLINE
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ class StuckServer:
         request = next(self.frames())
         assert (request.cmd_type, request.cmd) == (CmdType.LINK, Cmd.REGISTER)
         self._connection.sendall(RegistrationAck(0).encode(0, request.src))
+
+    def put(self, dst: tuple[int, int, int], cmd: int, cmd_type: int, data: bytes) -> None:
+        """Send a frame to the client."""
+        assert self._connection is not None
+        self._connection.sendall(encode_frame((0, 0, 1), dst, cmd, cmd_type, data))
 
     def frames(self) -> Iterator[Frame]:
         """Read on, for as long as the next frame is asked for; heartbeats are left out."""
