@@ -57,6 +57,14 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, int]]
         process.communicate(timeout=DEADLINE)
 
 
+def ended(connection: socket.socket) -> bool:
+    """Whether the bus has closed it; one that it had not accepted yet is reset."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_runs_until_it_is_told_to_stop(number: signal.Signals) -> None:
     with running("--unit", "3") as (process, line, port):
@@ -64,7 +72,7 @@ def test_runs_until_it_is_told_to_stop(number: signal.Signals) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
             process.send_signal(number)
             assert process.wait(DEADLINE) == 0
-            assert connection.recv(1) == b""
+            assert ended(connection)
         assert process.communicate(timeout=DEADLINE) == ("", "")
 
 
@@ -93,7 +101,7 @@ def test_listens_on_a_local_socket_too(tmp_path: Path) -> None:
             connection.connect(str(path))
             process.send_signal(signal.SIGTERM)
             assert process.wait(DEADLINE) == 0
-            assert connection.recv(1) == b""
+            assert ended(connection)
     assert not path.exists()
 
 
