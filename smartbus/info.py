@@ -27,8 +27,8 @@ _RULES = {
 
 _NO_CORE = """\
 The core of this package is missing: {why}.
-   Without it smartbus.bus and smartbus.ipc do not work, nor does the pytest plugin, and
-   smartbus.net only with the vendor's library. smartbus.aio and smartbus.ipsc do.
+   Without it smartbus.bus does not work, nor the pytest plugin; smartbus.net and smartbus.ipc
+   only with a library of the vendor. smartbus.aio and smartbus.ipsc do.
    To get it, install the wheel for this platform if there is one; or a C compiler, and then
    reinstall, so that the core is built (pip keeps what was built without one, hence the option):
       {python} -m pip install --force-reinstall --no-cache-dir smartbus-client-python
