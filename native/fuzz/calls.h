@@ -9,6 +9,7 @@
 #include <time.h>
 
 int sys_accept(int fd, struct sockaddr *from, socklen_t *size);
+int sys_accept4(int fd, struct sockaddr *from, socklen_t *size, int flags);
 int sys_bind(int fd, const struct sockaddr *address, socklen_t size);
 int sys_chmod(const char *path, mode_t mode);
 int sys_clock_gettime(clockid_t clock, struct timespec *now);
@@ -29,6 +30,7 @@ ssize_t sys_read(int fd, void *place, size_t size);
 ssize_t sys_recv(int fd, void *place, size_t size, int flags);
 ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags);
 int sys_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
+int sys_shutdown(int fd, int how);
 int sys_socket(int domain, int type, int protocol);
 time_t sys_time(time_t *place);
 int sys_unlink(const char *path);

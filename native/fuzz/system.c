@@ -27,7 +27,7 @@ struct buffer {
 
 struct socket {
   enum { NEW, LISTENER, INCOMING, OUTGOING, EVENT } kind;
-  bool open, local, connecting, ended;
+  bool open, local, connecting, ended, said_all;
   int error; /* of the connect, or of the stream */
   int accepted_from, pid;
   uint32_t ip;
@@ -298,6 +298,17 @@ int sys_accept(int fd, struct sockaddr *from, socklen_t *size) {
   return FIRST + (int)(socket - sockets);
 }
 
+int sys_accept4(int fd, struct sockaddr *from, socklen_t *size, int flags) {
+  (void)flags;
+  return sys_accept(fd, from, size);
+}
+
+int sys_shutdown(int fd, int how) {
+  SYS_REQUIRE(how == SHUT_WR);
+  use(fd)->said_all = true;
+  return 0;
+}
+
 int sys_connect(int fd, const struct sockaddr *address, socklen_t size) {
   struct socket *socket = use(fd);
   (void)address;
@@ -356,7 +367,7 @@ ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags) {
   struct socket *socket = use(fd);
   size_t done = 0;
   (void)flags;
-  if (socket->ended && socket->error != 0) return fail(EPIPE);
+  if (socket->said_all || (socket->ended && socket->error != 0)) return fail(EPIPE);
   for (size_t i = 0; i < (size_t)message->msg_iovlen; i++) {
     size_t n = message->msg_iov[i].iov_len;
     if (socket->room != SYS_UNLIMITED && n > (size_t)socket->room) n = (size_t)socket->room;
