@@ -300,10 +300,6 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
         """
         return self._subscribers.add(handler, event_types)
 
-    def has_subscribers(self, event_type: type[Event]) -> bool:
-        """Return whether somebody subscribed to events of exactly this class."""
-        return bool(self._subscribers.of(event_type))
-
     def _receive(self, item: raw.Item) -> None:
         """Take an event from the pump; never raises."""
         if isinstance(item, raw.Packets):

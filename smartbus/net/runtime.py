@@ -84,8 +84,8 @@ class Runtime(Engine):
             except Exception:  # noqa: BLE001 - foreign code must not stop the pump
                 LOGGER.exception("global_connect_callback raised")
         for client in tuple(self.clients.values()):
-            if client.has_subscribers(GlobalConnect):
-                client._receive(event)  # noqa: SLF001 - the other half of that class
+            if client._subscribers.of(GlobalConnect):  # noqa: SLF001 - the other half of that class
+                client._receive(event)  # noqa: SLF001 - likewise
 
 
 # ---- the one of this process --------------------------------------------------------------

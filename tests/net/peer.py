@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartbus._c import lookup
 from smartbus.head import Head
-from smartbus.net import Client
-from smartbus.net.subscriptions import Subscription
+from smartbus.net import Client, Subscription
 
 if TYPE_CHECKING:
     from typing_extensions import Self
