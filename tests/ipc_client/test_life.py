@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -312,3 +313,23 @@ def test_two_libraries_with_the_vendors_interface(kind: Kind, bus: Bus) -> None:
         Client.destroy()
         NetClient.finalize()
         assert time.monotonic() - began < STOP_PATIENCE
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_the_vendors_socket_is_the_default(
+    kind: Kind,
+    value: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if Path("/tmp/smartbus_ipc").exists():  # noqa: S108 - the vendor's constant
+        pytest.skip("this machine has a bus")
+    caplog.set_level(logging.INFO)
+    monkeypatch.delenv("SMARTBUS_IPC_SOCKET", raising=False)
+    if value is not None:
+        monkeypatch.setenv("SMARTBUS_IPC_SOCKET", value)
+    client = Recorder.create(5, 18, **kind)
+    assert "at /tmp/smartbus_ipc: not connected" in repr(client)
+    client.activate()
+    client.record.expect("connect_fail", -20)
+    assert "client 5: connect to /tmp/smartbus_ipc failed: No such file" in caplog.text
