@@ -3,8 +3,8 @@
  *
  * Differences that no caller can depend on: NULL strings and buffers are refused with -1 where the
  * vendor's library crashes, Release closes quietly and Init works again, the library may be called
- * from every callback, a 49th client id is refused with -21, nothing is written to stdout. Traces,
- * whose texts are not part of the interface, tell of failures and ends only. */
+ * from every callback, a 49th client id is refused with -21, nothing is written to stdout. Traces
+ * have texts of their own, which are not part of the interface. */
 #ifndef SMARTBUS_ABI_H
 #define SMARTBUS_ABI_H
 
@@ -52,8 +52,8 @@ typedef void (*smartbus_trace_str)(const char *text);
 
 /* unitid: 16..47. Again: changes the unit of all later frames. */
 SB_API int SmartBusNetCli_Init(unsigned char unitid);
-/* params: "key=value;…"; Wire=auto|2015|2018 and FlowAckTimeout=ms count for the first Init only,
- * others (NewLoop, TraceHeartbeat, OpenSignalProcess) are ignored. */
+/* params: "key=value;…"; Wire=auto|2015|2018, FlowAckTimeout=ms and TraceHeartbeat=1 count for the
+ * first Init only, others (NewLoop, OpenSignalProcess) are ignored. */
 SB_API int SmartBusNetCli_InitEx(unsigned char unitid, const char *params);
 SB_API void SmartBusNetCli_Release(void);
 

@@ -1,5 +1,7 @@
 #include "facade.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -29,7 +31,7 @@ int sbi_facade_leave(struct sbi_facade *facade, int result) {
 /* ---- the thread ------------------------------------------------------------ */
 
 static void call_trace(struct sbi_hooks *hooks, int error, const char *bytes, size_t size) {
-  char text[1024];
+  char text[SBI_TRACE_MAX];
   if (size >= sizeof text) size = sizeof text - 1;
   memcpy(text, bytes, size);
   text[size] = 0;
@@ -117,14 +119,16 @@ static void *run(void *argument) {
 
 /* ---- life ------------------------------------------------------------------ */
 
+static bool traced(struct sbi_hooks *hooks) {
+  return atomic_load(&hooks->trace) != NULL || atomic_load(&hooks->trace_error) != NULL ||
+         atomic_load(&hooks->trace_str) != NULL || atomic_load(&hooks->trace_str_error) != NULL;
+}
+
 /* With the write lock held. */
 static void apply_hooks(struct sbi_facade *facade) {
   struct sbi_hooks *hooks = &facade->hooks;
   if (facade->life == NULL) return;
-  bool traced = atomic_load(&hooks->trace) != NULL || atomic_load(&hooks->trace_error) != NULL ||
-                atomic_load(&hooks->trace_str) != NULL ||
-                atomic_load(&hooks->trace_str_error) != NULL;
-  sb_net_trace(facade->life->net, traced ? 2 : 0);
+  sb_net_trace(facade->life->net, traced(hooks) ? 2 : 0);
   sb_net_listen(facade->life->net, atomic_load(&hooks->flow_ack) != NULL,
                 atomic_load(&hooks->flow_ret) != NULL, atomic_load(&hooks->global_connect) != NULL);
 }
@@ -218,11 +222,25 @@ static bool set_named(struct sbi_hooks *hooks, const char *name, union hook fn) 
 void sbi_facade_set_named(struct sbi_facade *facade, const char *name, void *fn) {
   if (name == NULL || *name == 0) return;
   pthread_rwlock_wrlock(&facade->lock);
-  if (set_named(&facade->hooks, name, (union hook){fn}))
-    apply_hooks(facade);
-  else if (facade->life != NULL)
-    sbi_net_trace(facade->life->net, 1, "SetCallBackFnEx: no callback is called %s", name);
+  bool known = set_named(&facade->hooks, name, (union hook){fn});
+  if (known) apply_hooks(facade);
   pthread_rwlock_unlock(&facade->lock);
+  if (!known) sbi_facade_say(facade, 1, "SetCallBackFnEx: no callback is called %s", name);
+}
+
+/* ---- traces ---------------------------------------------------------------- */
+
+void sbi_facade_say(struct sbi_facade *facade, int error, const char *format, ...) {
+  if (!traced(&facade->hooks)) return;
+  char text[SBI_TRACE_MAX];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  sb_net *net = sbi_facade_enter(facade);
+  if (net != NULL) sbi_net_trace(net, error, "%s", text);
+  sbi_facade_leave(facade, 0);
+  if (net == NULL) call_trace(&facade->hooks, error, text, strlen(text));
 }
 
 void sbi_facade_trace(struct sbi_facade *facade, smartbus_trace info, smartbus_trace error) {

@@ -53,6 +53,11 @@ void sbi_facade_set(struct sbi_facade *facade, smartbus_cli_connection_cb connec
                     smartbus_invokeflow_ret_cb flow_ret, smartbus_global_connect_cb global_connect,
                     void *arg);
 void sbi_facade_set_named(struct sbi_facade *facade, const char *name, void *fn);
+/* Trace something that a function did: from the thread, or, without a life, here and now. Call it
+ * without the lock. */
+void sbi_facade_say(struct sbi_facade *facade, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 void sbi_facade_trace(struct sbi_facade *facade, smartbus_trace info, smartbus_trace error);
 void sbi_facade_trace_str(struct sbi_facade *facade, smartbus_trace_str info,
                           smartbus_trace_str error);

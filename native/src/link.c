@@ -102,6 +102,8 @@ static void register_link(struct sbi_link *link) {
   }
   memcpy(place, frame, size);
   link->state = SBI_LINK_REGISTERING;
+  sbi_net_trace(client->net, 0, "client %u: connected to %s, registering", client->id,
+                link->at.name);
   sbi_conn_flush(&link->conn);
 }
 
@@ -210,6 +212,8 @@ static void on_beat(struct sbi_timer *timer) {
   if (place != NULL) {
     memcpy(place, frame, size);
     link->beats++;
+    if (client->net->trace_beats)
+      sbi_net_trace(client->net, 0, "client %u: heartbeat %d", client->id, (int)beat.count);
     sbi_conn_flush(&link->conn);
   }
   sbi_timer_set(loop, &link->beat, loop->now + SBI_BEAT_MS);
@@ -223,6 +227,8 @@ static void registered(struct sbi_link *link) {
   link->state = SBI_LINK_OK;
   if (!again) link->registered_at = client->net->loop.now;
   link->preferred = link->form;
+  sbi_net_trace(client->net, 0, "client %u: registered at unit %d", client->id,
+                client->access_unit);
   end_attempts(link);
   if (client->net->local) client->has_failed = false; /* the first failure of each row is news */
   if (client->current == NULL || client->current->state != SBI_LINK_OK) client->current = link;
@@ -356,6 +362,8 @@ static enum sbi_took on_flow_answer(struct sbi_link *link, const uint8_t *frame,
     net->holding = true;
     return SBI_HOLD;
   }
+  sbi_net_trace(net, 0, "client %u: flow %s, id %d", flow.client, ack ? "ack" : "return",
+                (int)answer.invoke_id);
   sbi_flows_done(&net->flows, answer.invoke_id, ack);
   return SBI_TOOK;
 }

@@ -68,6 +68,11 @@ static int ack_parameter(const char *params) {
   return ms > 0 && ms < 86400000 ? (int)ms : 0;
 }
 
+static bool beats_parameter(const char *params) {
+  char value[16];
+  return parameter(params, "TraceHeartbeat", value, sizeof value) && strtol(value, NULL, 10) == 1;
+}
+
 sb_net *sb_net_new(int unit, const char *params, unsigned flags) {
   sb_net *net = sbi_calloc(1, sizeof *net);
   if (net == NULL) return NULL;
@@ -75,6 +80,7 @@ sb_net *sb_net_new(int unit, const char *params, unsigned flags) {
   net->unit = net->local ? -1 : (uint8_t)unit;
   net->wire = wire_parameter(params);
   net->ack_wait_ms = ack_parameter(params);
+  net->trace_beats = beats_parameter(params);
   net->hear_acks = net->hear_returns = net->hear_globals = true;
   net->flow_tick.fire = sbi_net_flow_tick;
   net->keeper_read = net->keeper_write = -1;
@@ -181,7 +187,7 @@ void sb_net_listen(sb_net *net, int acks, int returns, int globals) {
 
 void sbi_net_trace(sb_net *net, int error, const char *format, ...) {
   if (net->trace_level < (error ? 1 : 2)) return;
-  char text[512];
+  char text[SBI_TRACE_MAX];
   va_list args;
   va_start(args, format);
   int n = vsnprintf(text, sizeof text, format, args);

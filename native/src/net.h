@@ -66,6 +66,7 @@ enum {
   SBI_UNANSWERED_MS = 1000,
   SBI_CONNECT_MS = 10000,
   SBI_BEAT_MS = 1000,
+  SBI_TRACE_MAX = 1022, /* with its NUL; a longer line is cut (S 9.7, IPC.md 7.4) */
   SBI_SILENCE_MS = 15000
 };
 
@@ -88,6 +89,7 @@ struct sb_net {
   int ack_wait_ms; /* for flow acks; 0: the call's time-out, clamped to 1..5 s (S 7.4) */
   bool hear_acks, hear_returns, hear_globals;
   int trace_level;
+  bool trace_beats;
   bool holding;    /* some link was held back by a full inbox */
   bool parked;     /* a step waits for readiness */
   bool flush_soon; /* it will flush in a moment */

@@ -204,6 +204,8 @@ void sbi_net_flow_tick(struct sbi_timer *timer) {
                       .code = SB_ETIMEOUT};
     struct sbi_part parts[] = {{flow.project, strlen(flow.project) + 1}, {"", 1}};
     sbi_inbox_force(net->inbox, &event, parts, 2);
+    sbi_net_trace(net, 1, "client %u: no flow %s in time, id %d", flow.client,
+                  ack ? "ack" : "return", (int)flow.id);
   }
   start_tick(net);
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from smartbus.wire import Address, Cmd, CmdType, encode_frame
 from tests.abi.golden import comparable, golden
 from tests.abi.library import Hook
@@ -17,7 +19,7 @@ TOO_BIG = 0x10000000
 # ---- 5.1, 6: the same checks of SendData and SendPing ---------------------------------------
 
 #: What each of them sends when nothing is wrong: (client, what to send, destination, data).
-Arguments = tuple[object, ...]
+Arguments = tuple[Any, ...]
 
 
 def send_data(

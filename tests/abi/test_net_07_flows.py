@@ -566,7 +566,7 @@ def _(world: World) -> None:
     world.server.stop()
     peer.close()
     world.library.expect("disconnect", ARG, 4)
-    kinds = set()
+    kinds: set[str] = set()
     while len(kinds) < 2:
         event = world.library.next()
         if event.kind != "connection":
