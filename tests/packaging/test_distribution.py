@@ -75,7 +75,7 @@ print(smartbus.__version__, core.sb_version().decode())
 
 def names_in(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
-        return set(archive.namelist())
+        return {name for name in archive.namelist() if not name.endswith("/")}
 
 
 def python_files(package: str) -> set[str]:
