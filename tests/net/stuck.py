@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from smartbus.wire import Cmd, CmdType, Frame, FrameParser, RegistrationAck, encode_frame
-from tests.net.recorder import DEADLINE
+from tests.net.recorder import DEADLINE, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,14 @@ class StuckServer:
         request = next(self.frames())
         assert (request.cmd_type, request.cmd) == (CmdType.LINK, Cmd.REGISTER)
         self._connection.sendall(RegistrationAck(0).encode(0, request.src))
+
+    def admitted(self) -> Recorder:
+        """Return a client that is connected here, id 1 of type 18."""
+        client = Recorder.create(1, 18, self.host, self.port)
+        client.activate()
+        self.admit()
+        client.wait_connected(DEADLINE)
+        return client
 
     def put(self, dst: tuple[int, int, int], cmd: int, cmd_type: int, data: bytes) -> None:
         """Send a frame to the client."""

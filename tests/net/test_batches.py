@@ -113,14 +113,6 @@ def server(net: str) -> Iterator[StuckServer]:
         Client.finalize(linger=0)
 
 
-def admitted(server: StuckServer, cls: type[Recorder] = Recorder) -> Recorder:
-    client = cls.create(1, 18, server.host, server.port)
-    client.activate()
-    server.admit()
-    client.wait_connected(DEADLINE)
-    return client
-
-
 def numbered(start: int = 0, count: int = 3000) -> list[bytes]:
     return [b"%d" % number for number in range(start, start + count)]
 
@@ -136,7 +128,7 @@ def fill(client: Client) -> tuple[int, BufferFullError]:
 
 
 def test_a_full_queue_tells_how_many_went(server: StuckServer) -> None:
-    client = admitted(server)
+    client = server.admitted()
     sent, error = fill(client)
     assert 0 <= error.sent < 3000
     assert f"{error.sent} of 3000 were queued" in str(error)
@@ -149,7 +141,7 @@ def test_a_full_queue_tells_how_many_went(server: StuckServer) -> None:
 
 
 def test_waiting_for_room(server: StuckServer) -> None:
-    client = admitted(server)
+    client = server.admitted()
     sent, _ = fill(client)
     more = TOO_MANY
     with ThreadPoolExecutor(1) as executor:
@@ -160,7 +152,7 @@ def test_waiting_for_room(server: StuckServer) -> None:
 
 
 def test_the_connection_ends_while_waiting_for_room(server: StuckServer) -> None:
-    client = admitted(server)
+    client = server.admitted()
     fill(client)
     with ThreadPoolExecutor(1) as executor:
         sending = executor.submit(client.send_many, *TO, numbered(0, TOO_MANY), timeout=DEADLINE)

@@ -29,6 +29,7 @@ from smartbus.net import Client
 from tests.behaviour.ipsc import Ipsc
 from tests.net.conftest import UNIT
 from tests.net.recorder import DEADLINE, Recorder, connected
+from tests.net.stuck import StuckServer
 
 PARAMS = ["一", 2, 3.5, None, True, {"k": []}]
 
@@ -165,15 +166,16 @@ def test_without_a_connection(net: str) -> None:
         call(client)
 
 
-def test_more_calls_than_the_library_waits_for(net: str, bus: Bus) -> None:
-    with Ipsc(bus):
-        client = connected(bus)
+def test_more_calls_than_the_library_waits_for(net: str) -> None:
+    with StuckServer() as server:
+        client = server.admitted()
         futures = [call(client, "silent", 60) for _ in range(5000)]
         with pytest.raises(BufferFullError):
             call(client, "silent", 60)
         assert open_calls(client) == 2 * 5000
         client.release()
         assert all(future.exception(0) is not None for future in futures)
+        Client.finalize(linger=0)
 
 
 # ---- cancelling --------------------------------------------------------------------------

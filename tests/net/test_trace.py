@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -26,6 +27,8 @@ NAME = "smartbus.netclient.client.Client"
 
 ME = (UNIT, 1, 18)
 SYSTEM, FLOW_ACK, USER = 1, 13, 3
+
+_numbers = itertools.count()
 
 
 class Records(logging.Handler):
@@ -77,11 +80,7 @@ def server() -> Iterator[StuckServer]:
 
 def admitted(kind: str, server: StuckServer) -> Recorder:
     Client.initialize(UNIT, library="core", abi=kind == "abi")
-    client = Recorder.create(1, 18, server.host, server.port)
-    client.activate()
-    server.admit()
-    client.wait_connected(DEADLINE)
-    return client
+    return server.admitted()
 
 
 def make_error(server: StuckServer) -> None:
@@ -91,9 +90,9 @@ def make_error(server: StuckServer) -> None:
 
 def fence(client: Recorder, server: StuckServer) -> None:
     """Let everything that the server sent so far be handled."""
-    count = len(client.record.events)
-    server.put(ME, 9, USER, b"fence")
-    client.record.wait(lambda events: len(events) > count)
+    mark = b"fence %d" % next(_numbers)
+    server.put(ME, 9, USER, mark)
+    client.record.expect("data", mark)
 
 
 def test_error_lines(kind: str, server: StuckServer, records: Records) -> None:
