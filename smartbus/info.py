@@ -41,10 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the facts; returns 0 if there is a NET and an IPC library, else 1."""
+    """Print the facts; returns 1 if no library is usable, or one that was named is not; else 0."""
     facts = collect()
     print(json.dumps(facts, indent=2) if args.json else _text(facts))  # noqa: T201
-    return 0 if facts["net"]["used"] and facts["ipc"]["used"] else 1
+    families = (facts["net"], facts["ipc"])
+    let_down = any(not it["used"] and any(it["environment"].values()) for it in families)
+    return 1 if let_down or not any(it["used"] for it in families) else 0
 
 
 def collect() -> dict[str, Any]:
