@@ -26,6 +26,14 @@ FAMILIES = {
 }
 
 
+def _listed(directory: str) -> set[str]:
+    """What there is in a directory of Linux's ``/proc/self``; nothing elsewhere."""
+    try:
+        return set(os.listdir(f"/proc/self/{directory}"))
+    except OSError:
+        return set()
+
+
 def _head(pointer: int | None) -> bytes | None:
     return ctypes.string_at(pointer, abi.HEAD_SIZE) if pointer else None
 
@@ -88,6 +96,7 @@ class Child:
         self._held: dict[str, threading.Event] = {}
         prefix, table = FAMILIES[family]
         self._functions, self._missing = abi.bind(ctypes.CDLL(path), prefix, table)
+        self._before = _listed("fd")
 
     def serve(self) -> None:
         """Work until there is nobody any more."""
@@ -151,7 +160,12 @@ class Child:
 
     def facts(self) -> tuple[int, int, int]:
         """Process id, this thread's id, and how many threads there are."""
-        return os.getpid(), threading.get_native_id(), len(os.listdir("/proc/self/task"))
+        return os.getpid(), threading.get_native_id(), len(_listed("task"))
+
+    def left(self) -> list[str]:
+        """What the library holds, that a Release should have closed: descriptors and threads."""
+        threads = sorted(_listed("task") - {str(threading.get_native_id())})
+        return [f"thread {thread}" for thread in threads] + sorted(_listed("fd") - self._before)
 
     def flush(self) -> None:
         """Have C's buffered output written."""

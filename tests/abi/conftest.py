@@ -56,3 +56,8 @@ def outcomes(request: pytest.FixtureRequest) -> Outcomes:
         except metadata.PackageNotFoundError:
             pytest.fail(f"install the extra 'vendor', or set {WITHOUT_VENDOR}=1", pytrace=False)
     return Outcomes(cases)
+
+
+@pytest.fixture(autouse=True)
+def leak_check() -> None:
+    """Look for nothing: the rows are over, and each `World` has looked after itself."""

@@ -167,6 +167,8 @@ class Library:
         try:
             if self.kind == "core" and not self._ended:
                 self.call("Release")
+                # A Release from within a callback ends the thread a moment later.
+                self._until(lambda: not self.command("left"), "the library to leave nothing open")
         finally:
             self._connection.close()
             end = time.monotonic() + DEADLINE

@@ -308,12 +308,15 @@ def _(world: World) -> None:
 
 @TABLE.row("5.2", "without a data callback nothing happens", fresh=True)
 def _(world: World) -> None:
-    world.library.call("SetCallBackFn", Hook("connection"), None, None, None, None, ARG)
+    hooks = Hook("connection"), None, None, None, Hook("global")
+    world.library.call("SetCallBackFn", *hooks, ARG)
     world.library.call("Init", 19)
     peer = world.join()
     peer.data(b"lost")
     peer.system(Cmd.PING, b"ping")
     assert peer.frame().cmd == Cmd.PING_ACK
+    peer.send(golden("global_connect_existing"))
+    world.library.expect("global")
     world.library.call("SetCallBackFn", None, Hook("data"), None, None, None, ARG)
     peer.data(b"found")
     world.library.expect("data", ARG, 3, ..., b"found")
