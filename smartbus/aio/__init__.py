@@ -8,22 +8,22 @@
 - ``client``: `SmartBusClient`.
 - ``sender``, ``caller``: what it says to the bus, and its flow calls, which ``flows`` keeps.
 - ``connection``: keeps one ``link`` up, between ``outbox`` and ``packets``.
-- ``errors``, ``settings``: what it raises, and its bounds and times.
+- ``settings``: its bounds and times.
 """
 
 from __future__ import annotations
 
+from smartbus.errors import FlowError, FlowTimeout
 from smartbus.wire import Address, FlowCall, Frame, Notify
 
 from .client import Node, SmartBusClient
-from .errors import FlowError, FlowTimeoutError
 from .settings import Limits, Timing
 
 __all__ = [
     "Address",
     "FlowCall",
     "FlowError",
-    "FlowTimeoutError",
+    "FlowTimeout",
     "Frame",
     "Limits",
     "Node",

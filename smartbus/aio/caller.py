@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smartbus import errors
 from smartbus.encoding import decode_text, dumps_ascii, encode_text
-from smartbus.errors import ArgumentError, SmartBusError
+from smartbus.errors import ArgumentError, FlowError, SmartBusError
 from smartbus.wire import IPSC, Cmd, CmdType, FlowAck, FlowCall, FlowReturn, Frame
 from smartbus.wire.system import MAX_FLOW_PARAMS
 
-from .errors import FlowError
 from .flows import FlowTable, PendingFlow
 from .sender import Sender, check_server
 
@@ -61,7 +60,7 @@ class FlowCaller(Sender):
             The flow's result list. A result that is no list comes as the only item of one.
 
         Raises:
-            FlowTimeoutError: There was no ack or no return in time.
+            FlowTimeout: There was no ack or no return in time.
             FlowError: IPSC refused, or the return is no JSON.
             UnitIdError: `server_unit_id` is above 15.
             TooLargeError: The parameters are too large.
@@ -112,7 +111,7 @@ class FlowCaller(Sender):
 
         Raises:
             ArgumentError: There is no such call, its time is over, or its return was taken.
-            FlowTimeoutError: The flow did not return in time.
+            FlowTimeout: The flow did not return in time.
             FlowError: The return is no JSON.
             NotConnectedError: The client was closed meanwhile.
         """
@@ -178,7 +177,7 @@ class FlowCaller(Sender):
         if len(text) > MAX_FLOW_PARAMS:
             raise errors.TooLargeError(-15, f"a flow takes {MAX_FLOW_PARAMS} bytes of parameters")
         names = encode_text(project_id), encode_text(flow_id)
-        flow = flows.add(timeout, wants_return)
+        flow = flows.add(project_id, timeout, wants_return)
         try:
             body = FlowCall(*names, flow.invoke_id, text, mode).encode()
             self.send_data(Cmd.FLOW_CALL, CmdType.SYSTEM, server_unit_id, process_index, IPSC, body)
@@ -199,7 +198,7 @@ class FlowCaller(Sender):
             result = json.loads(decode_text(outcome, self.encoding) or "[]")
         except (ValueError, RecursionError) as error:
             text = f"the flow's return is no JSON: {error}"
-            raise FlowError(-99, text, flow.invoke_id) from error
+            raise FlowError(-99, text, flow.invoke_id, flow.project) from error
         return result if isinstance(result, list) else [result]
 
     def _answer(self, head: Head, cmd: int, body: bytes) -> None:

@@ -6,9 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from smartbus.encoding import decode_wire_text
-from smartbus.errors import ArgumentError, BufferFullError, SmartBusError
-
-from .errors import FlowError, FlowTimeoutError
+from smartbus.errors import (
+    ArgumentError,
+    BufferFullError,
+    FlowError,
+    FlowTimeout,
+    SmartBusError,
+)
 
 if TYPE_CHECKING:
     from smartbus.wire import FlowAck, FlowReturn
@@ -29,17 +33,24 @@ class PendingFlow:
             without return.
     """
 
-    __slots__ = ("ack", "ack_timer", "invoke_id", "result", "result_timer")
+    __slots__ = ("ack", "ack_timer", "invoke_id", "project", "result", "result_timer")
 
-    def __init__(self, invoke_id: int, loop: asyncio.AbstractEventLoop, wants_return: bool) -> None:
+    def __init__(
+        self, invoke_id: int, project: str, loop: asyncio.AbstractEventLoop, wants_return: bool
+    ) -> None:
         """Wait for an ack and, if wanted, for a return."""
         self.invoke_id = invoke_id
+        self.project = project
         self.ack: asyncio.Future[SmartBusError | None] = loop.create_future()
         self.result: asyncio.Future[SmartBusError | bytes] | None = (
             loop.create_future() if wants_return else None
         )
         self.ack_timer: asyncio.TimerHandle | None = None
         self.result_timer: asyncio.TimerHandle | None = None
+
+    def late(self, what: str, after: float) -> FlowTimeout:
+        """Return the error for what did not come in `after` seconds."""
+        return FlowTimeout(-25, f"no {what} within {after:g} s", self.invoke_id, self.project)
 
     def end(self, outcome: SmartBusError) -> None:
         """Settle whatever is still open."""
@@ -67,10 +78,10 @@ class FlowTable:
         if len(self._acks) >= most or (wants_return and len(self._results) >= most):
             raise BufferFullError(-7, f"{most} flow calls are waiting already")
 
-    def add(self, timeout: float, wants_return: bool) -> PendingFlow:
+    def add(self, project: str, timeout: float, wants_return: bool) -> PendingFlow:
         """Begin a call, before its request is sent: no answer can come too early."""
         self._last_id = self._last_id % _MAX_ID + 1
-        flow = PendingFlow(self._last_id, self._loop, wants_return)
+        flow = PendingFlow(self._last_id, project, self._loop, wants_return)
         self._acks[flow.invoke_id] = flow
         wait = min(max(timeout, self._timing.ack_min), self._timing.ack_max)
         flow.ack_timer = self._loop.call_later(wait, self._no_ack, flow, wait)
@@ -103,7 +114,8 @@ class FlowTable:
             flow.ack_timer.cancel()
         if ack.ack != 1:
             self._results.pop(ack.invoke_id, None)
-            self._end(flow, FlowError(ack.ack, decode_wire_text(ack.message), ack.invoke_id))
+            why = decode_wire_text(ack.message)
+            self._end(flow, FlowError(ack.ack, why, flow.invoke_id, flow.project))
         elif not flow.ack.done():
             flow.ack.set_result(None)
         return True
@@ -134,10 +146,9 @@ class FlowTable:
             flow.ack.set_result(None)  # what returned was started; the ack got lost
             return
         self._results.pop(flow.invoke_id, None)
-        self._end(flow, FlowTimeoutError(-25, f"no ack within {after:g} s", flow.invoke_id))
+        self._end(flow, flow.late("ack", after))
 
     def _no_return(self, flow: PendingFlow, after: float) -> None:
         self._results.pop(flow.invoke_id, None)
         if flow.result is not None and not flow.result.done():
-            error = FlowTimeoutError(-25, f"no return within {after:g} s", flow.invoke_id)
-            flow.result.set_result(error)
+            flow.result.set_result(flow.late("return", after))

@@ -176,7 +176,7 @@ class RecordingClient:
             process_index: The IPSC process.
 
         Raises:
-            FlowTimeoutError: From the future: there was no ack or no return in time.
+            FlowTimeout: From the future: there was no ack or no return in time.
             FlowError: Likewise: IPSC refused, or the return is no JSON.
             SmartBusError: Likewise, as `smartbus.aio.SmartBusClient.call_flow`.
         """

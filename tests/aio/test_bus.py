@@ -11,7 +11,7 @@ import pytest_asyncio
 from smartbus.aio import (
     FlowCall,
     FlowError,
-    FlowTimeoutError,
+    FlowTimeout,
     Frame,
     Limits,
     Notify,
@@ -112,9 +112,9 @@ async def test_flows(bus: Bus, two: Two) -> None:
         assert await a.launch_flow(0, -1, "P", "F", mode=1) == 51
         with pytest.raises(FlowError, match="没有"):
             await b.call_flow(0, 7, "P", "bad")
-        with pytest.raises(FlowTimeoutError, match="no return"):
+        with pytest.raises(FlowTimeout, match="no return"):
             await b.call_flow(0, 7, "P", "endless", timeout=0.1)
-        with pytest.raises(FlowTimeoutError, match="no ack"):
+        with pytest.raises(FlowTimeout, match="no ack"):
             await b.launch_flow(0, 7, "P", "silent", timeout=0.1)
         await host.close()
         await serving

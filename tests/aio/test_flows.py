@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from smartbus.aio import Address, FlowError, FlowTimeoutError, Limits
+from smartbus.aio import Address, FlowError, FlowTimeout, Limits
 from smartbus.errors import (
     ArgumentError,
     BufferFullError,
@@ -161,7 +161,7 @@ async def test_a_refused_call(pair: Pair, code: int) -> None:
         with pytest.raises(FlowError) as caught:
             await soon(task)
         assert (caught.value.code, caught.value.message) == (code, "没有")
-        assert not isinstance(caught.value, FlowTimeoutError)
+        assert not isinstance(caught.value, FlowTimeout)
 
 
 async def test_the_golden_refusal(pair: Pair) -> None:
@@ -178,18 +178,18 @@ async def test_the_golden_refusal(pair: Pair) -> None:
 @pytest.mark.parametrize("mode", [0, 1])
 async def test_no_ack(server: Server, mode: int) -> None:
     pair = await connect(server, timing=replace(QUICK, heartbeat=3600, ack_min=0.05, ack_max=0.1))
-    with pytest.raises(FlowTimeoutError, match=r"no ack within 0\.1 s") as caught:
+    with pytest.raises(FlowTimeout, match=r"no ack within 0\.1 s") as caught:
         await soon(pair.client.launch_flow(*FLOW, timeout=30, mode=mode))
     assert (caught.value.code, caught.value.invoke_id) == (-25, 1)
     assert isinstance(caught.value, SmartBusTimeoutError)
-    with pytest.raises(FlowTimeoutError, match=r"no ack within 0\.05 s"):
+    with pytest.raises(FlowTimeout, match=r"no ack within 0\.05 s"):
         await soon(pair.client.launch_flow(*FLOW, timeout=0.01, mode=1))
     # … also when the time for a return is over before
-    with pytest.raises(FlowTimeoutError, match=r"no ack within 0\.05 s"):
+    with pytest.raises(FlowTimeout, match=r"no ack within 0\.05 s"):
         await soon(pair.client.launch_flow(*FLOW, timeout=0.01))
-    with pytest.raises(FlowTimeoutError, match=r"no ack within 0\.1 s"):
+    with pytest.raises(FlowTimeout, match=r"no ack within 0\.1 s"):
         await soon(pair.client.call_flow(*FLOW, timeout=30))
-    with pytest.raises(FlowTimeoutError, match=r"no return within 0\.01 s"):
+    with pytest.raises(FlowTimeout, match=r"no return within 0\.01 s"):
         await soon(pair.client.call_flow(*FLOW, timeout=0.01))
     await pair.client.close()
 
@@ -197,7 +197,7 @@ async def test_no_ack(server: Server, mode: int) -> None:
 async def test_no_return(pair: Pair) -> None:
     calling = asyncio.create_task(pair.client.call_flow(*FLOW, timeout=0.1))
     ack(pair, (await called(pair)).invoke_id)
-    with pytest.raises(FlowTimeoutError, match=r"no return within 0\.1 s"):
+    with pytest.raises(FlowTimeout, match=r"no return within 0\.1 s"):
         await soon(calling)
     launching = asyncio.create_task(pair.client.launch_flow(*FLOW, timeout=0.1))
     ack(pair, (await called(pair)).invoke_id)
@@ -337,7 +337,7 @@ async def test_answers_as_an_ipsc(server: Server) -> None:
 
 
 def test_errors_pickle() -> None:
-    for error in (FlowError(-8, "no such flow", 3), FlowTimeoutError(-25, "no ack", 4)):
+    for error in (FlowError(-8, "no such flow", 3), FlowTimeout(-25, "no ack", 4)):
         again = pickle.loads(pickle.dumps(error))  # noqa: S301
         assert type(again) is type(error)
         assert (again.code, again.message, again.invoke_id) == (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smartbus.aio import FlowError, FlowTimeoutError
+from smartbus.aio import FlowError, FlowTimeout
 from smartbus.errors import NodeNotFoundError, NotConnectedError, OwnUnitError, PasswordError
 from smartbus.ipc import Client as IpcClient
 from smartbus.testing import (
@@ -224,7 +224,7 @@ def test_flows_that_fail(smartbus_ipsc: FlowHost) -> None:
         smartbus_ipsc.run("P", "Nothing")
     assert caught.value.code == NodeNotFoundError(-8).code
     smartbus_ipsc.write("P", "Silent", "AsynchInvoke(SmartbusWaitNotify('never', 0, 20000))")
-    with pytest.raises(FlowTimeoutError):
+    with pytest.raises(FlowTimeout):
         smartbus_ipsc.run("P", "Silent", timeout=0.1)
 
 
