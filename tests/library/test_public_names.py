@@ -14,8 +14,6 @@ import pytest
 import smartbus
 from smartbus import ipc, net
 
-ROOT = Path(__file__).parents[2]
-
 
 def public_modules() -> list[str]:
     found = [
@@ -95,7 +93,7 @@ def test_exports_are_typed(module: str, name: str) -> None:
 
 
 def test_the_marker_for_type_checkers_is_there() -> None:
-    assert (ROOT / "smartbus" / "py.typed").exists()
+    assert Path(smartbus.__file__).with_name("py.typed").exists()
 
 
 # ---- the seed documents ------------------------------------------------------------------
