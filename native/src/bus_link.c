@@ -71,6 +71,7 @@ void sbi_peer_close(struct sbi_peer *peer, enum sb_leave_reason reason, const ch
   sb_bus *bus = peer->bus;
   if (peer->state == SBI_PEER_CLOSED) return;
   if (peer->state != SBI_PEER_LEAVING) leave(peer, reason, text);
+  sbi_peer_end_wait(peer); /* one that leaves may wait as well, for memory */
   peer->state = SBI_PEER_CLOSED;
   if (reason == SB_LEFT_SLOW)
     sbi_conn_close(&peer->conn); /* it had its time */
