@@ -131,9 +131,9 @@ static void give_back(sb_bus *bus) {
 static const char *obstructs(const struct sbi_peer *peer) {
   const sb_bus *bus = peer->bus;
   int64_t now = bus->loop.now;
+  if (peer->wait == SBI_WAITS_MEMORY) /* nobody waits for ever */
+    return now - peer->wait_since >= bus->options.slow_ms ? "no memory for its large packet" : NULL;
   if (peer->conn.rest_room < bus->bound) return NULL;
-  if (peer->wait == SBI_WAITS_MEMORY && now - peer->wait_since >= bus->options.slow_ms)
-    return "no memory for its large packet";
   if (peer->wait == SBI_WAITS_NOT && now - peer->conn.last_read >= bus->options.stall_ms)
     return "stopped within a large packet while memory is short";
   if (peer->wait == SBI_WAITS_NOT && peer->id == bus->furthest &&

@@ -137,6 +137,31 @@ static void socket_file(void) {
   local_close(&local);
 }
 
+/* The name of the socket is somebody else's by now: it stays. */
+static void file_of_another(void) {
+  struct local local;
+  struct stat found;
+  char moved[80];
+  local_open(&local);
+  snprintf(moved, sizeof moved, "%s/moved", local.directory);
+  sb_bus *bus = sb_bus_new(NULL), *other = sb_bus_new(NULL);
+  REQUIRE(bus != NULL && other != NULL);
+  REQUIRE_INT(sb_bus_listen_local(bus, local.path, 0600), 0);
+  REQUIRE_INT(unlink(local.path), 0);
+  REQUIRE_INT(sb_bus_listen_local(other, local.path, 0600), 0);
+  sb_bus_free(bus);
+  CHECK_INT(lstat(local.path, &found), 0);
+  REQUIRE_INT(rename(local.path, moved), 0); /* its own file with another name: not looked for */
+  int fd = open(local.path, O_CREAT | O_WRONLY, 0600);
+  REQUIRE(fd >= 0);
+  close(fd);
+  sb_bus_free(other);
+  CHECK_INT(lstat(local.path, &found), 0);
+  CHECK(S_ISREG(found.st_mode));
+  unlink(moved);
+  local_close(&local);
+}
+
 /* ---- registration ---------------------------------------------------------- */
 
 static void registration(void) {
@@ -183,6 +208,26 @@ static void registration(void) {
   local_register(&raw, 5, 1);
   CHECK_INT(town_ack(&raw), SB_ECLIENTTYPE);
   raw_close(&raw);
+  village_close(&v);
+}
+
+/* A local client has one connection (IPC.md 3.1). */
+static void connect_index(void) {
+  struct village v;
+  struct raw raw;
+  village_open(&v, (sb_bus_options){0});
+  for (int index = 1; index < 256; index += 127) {
+    const struct vector *reg = vector("ipc_register");
+    uint8_t frame[SBI_REGISTRATION_MAX];
+    memcpy(frame, reg->bytes, reg->size);
+    frame[20] = (uint8_t)index;
+    local_connect(&raw, v.local.path);
+    raw_send(&raw, frame, reg->size);
+    CHECK_INT(town_ack(&raw), SB_EARGUMENT);
+    const struct report *refused = town_report_of(&v.town, SB_EV_BUS_REFUSED);
+    CHECK(strstr(report_text(refused, 1), "local client") != NULL);
+    raw_close(&raw);
+  }
   village_close(&v);
 }
 
@@ -382,7 +427,9 @@ static void broken_frames(void) {
 int main(void) {
   return check_run((struct check_case[]){
       {"socket_file", socket_file, false},
+      {"file_of_another", file_of_another, false},
       {"registration", registration, false},
+      {"connect_index", connect_index, false},
       {"duplicates", duplicates, false},
       {"host_decides", host_decides, false},
       {"silence", silence, false},

@@ -3,6 +3,7 @@
  * hangs, and afterwards the same process does the same without a fault. Needs MODE=faults. */
 #include "alloc.h"
 #include "check.h"
+#include "inbox.h"
 #include "smartbus_core.h"
 
 enum { UNIT_A = 20, UNIT_B = 21, PATIENCE_MS = 100 };
@@ -142,10 +143,79 @@ static void every_allocation(void) {
   CHECK(n > 30);
 }
 
+/* ---- news that must not get lost ------------------------------------------- */
+
+/* While there is no memory at all, connections come and go: the host hears of each, in order, behind
+ * what it had to read before and before what comes later. */
+static void state_changes(void) {
+  static char large[100000];
+  for (int before = 0; before < 200; before += 50) {
+    sb_inbox *inbox = sb_inbox_new(1000, 1 << 20);
+    REQUIRE(inbox != NULL);
+    struct sbi_part part = {"project\0", 9}, too_large = {large, sizeof large};
+    sb_event event = {.kind = SB_EV_DATA};
+    int sent = 0, got = 0;
+    for (; sent < before; sent++) {
+      event.id = sent;
+      REQUIRE(sbi_inbox_put(inbox, &event, &part, 1));
+    }
+    sbi_fail_allocations(1);
+    event.kind = SB_EV_DISCONNECTED;
+    for (int i = 0; i < 100; i++) {
+      event.id = sent++;
+      CHECK(sbi_inbox_force(inbox, &event, &part, i % 2));
+    }
+    CHECK(!sbi_inbox_put(inbox, &event, &too_large, 1));
+    CHECK(!sbi_inbox_force(inbox, &event, &too_large, 1));
+    CHECK_INT(sb_inbox_lost(inbox), 1);
+    CHECK_INT(sbi_inbox_count(inbox), sent);
+    sb_batch batch;
+    for (bool again = false; got < sent || !again;) {
+      REQUIRE_INT(sb_inbox_wait(inbox, 0), 1);
+      REQUIRE(sb_inbox_drain(inbox, &batch) > 0);
+      for (uint64_t i = 0; i < batch.count; i++) {
+        REQUIRE_INT(batch.events[i].id, got++);
+        if (batch.events[i].size > 0)
+          CHECK_BYTES(batch.data + batch.events[i].offset, batch.events[i].size, "project\0", 9);
+      }
+      if (again) continue;
+      again = true; /* the first batch is being read when more happens, and memory comes back */
+      event.id = sent++;
+      CHECK(sbi_inbox_force(inbox, &event, NULL, 0));
+      sbi_fail_allocation(0);
+      event.id = sent++;
+      CHECK(sbi_inbox_put(inbox, &event, &part, 1));
+    }
+    CHECK_INT(sb_inbox_wait(inbox, 0), 0);
+    sb_inbox_free(inbox);
+  }
+}
+
+/* More than there is room for is counted, and the inbox is as good as new afterwards. */
+static void too_many_state_changes(void) {
+  sb_inbox *inbox = sb_inbox_new(1000, 1 << 20);
+  REQUIRE(inbox != NULL);
+  sb_event event = {.kind = SB_EV_CONNECTED};
+  sb_batch batch;
+  int taken = 0;
+  sbi_fail_allocations(1);
+  for (int i = 0; i < 1000; i++) taken += sbi_inbox_force(inbox, &event, NULL, 0);
+  CHECK(taken >= 100 && taken < 1000);
+  CHECK_INT(sb_inbox_lost(inbox), 1000 - taken);
+  CHECK_INT(sb_inbox_drain(inbox, &batch), taken);
+  CHECK(sbi_inbox_force(inbox, &event, NULL, 0));
+  CHECK_INT(sb_inbox_drain(inbox, &batch), 1);
+  CHECK_INT(sb_inbox_drain(inbox, &batch), 0);
+  sbi_fail_allocation(0);
+  sb_inbox_free(inbox);
+}
+
 int main(void) {
   return check_run((struct check_case[]){
       {"without_a_fault", without_a_fault, false},
       {"every_allocation", every_allocation, false},
+      {"state_changes", state_changes, false},
+      {"too_many_state_changes", too_many_state_changes, false},
       {0},
   });
 }

@@ -141,6 +141,81 @@ static void clearing(void) {
   CHECK_INT(take_all(&queue, 5, 7), 1);
 }
 
+/* ---- shared bodies --------------------------------------------------------- */
+
+/* As put, with the data behind the header in a block that other queues have too. */
+static struct sbi_shared *body_of(size_t n, uint8_t mark, size_t *held) {
+  uint8_t *bytes = malloc(n);
+  REQUIRE(bytes != NULL && sbi_frame_size(n) == SBI_HEAD_SIZE + n);
+  memset(bytes, mark, n);
+  struct sbi_shared *body = sbi_shared_new(bytes, n, held);
+  REQUIRE(body != NULL);
+  free(bytes);
+  return body;
+}
+
+static void put_shared(struct sbi_outq *queue, struct sbi_shared *body, uint8_t mark) {
+  uint8_t frame[SBI_HEAD_SIZE], *place = sbi_outq_reserve_shared(queue, SBI_HEAD_SIZE, body);
+  struct sbi_addr nobody = {0, 0, 0};
+  REQUIRE(place != NULL);
+  sbi_frame_begin(frame, mark, SBI_USER, nobody, nobody, body->size);
+  memcpy(place, frame, sizeof frame);
+}
+
+/* Several queues have some frames of their own and some in common, and are emptied at different
+ * speeds; the memory is counted once, and given back when the last one has written it. */
+static void shared_bodies(void) {
+  enum { QUEUES = 5, ROUNDS = 12, BODY = 30000 };
+  static const size_t steps[QUEUES] = {1, 19, 21, 40000, 1 << 20};
+  size_t held = 0;
+  struct sbi_outq queues[QUEUES];
+  for (int i = 0; i < QUEUES; i++) queues[i] = (struct sbi_outq){.held = &held};
+  for (int n = 0; n < ROUNDS; n++) {
+    struct sbi_shared *body = body_of(BODY, (uint8_t)(2 * n), &held);
+    for (int i = 0; i < QUEUES; i++) {
+      put_shared(&queues[i], body, (uint8_t)(2 * n));
+      put(&queues[i], (size_t)(n * i), (uint8_t)(2 * n + 1));
+    }
+    sbi_shared_drop(body);
+  }
+  CHECK(held >= ROUNDS * BODY);
+  CHECK(held < ROUNDS * BODY + QUEUES * ROUNDS * 3000);
+  for (int i = 0; i < QUEUES; i++) {
+    CHECK_INT(queues[i].frames, 2 * ROUNDS);
+    CHECK_INT(take_all(&queues[i], steps[i], 0), 2 * ROUNDS);
+    CHECK((held >= ROUNDS * BODY) == (i < QUEUES - 1));
+  }
+  CHECK_INT(held, 0);
+}
+
+/* A link dies, for every byte that it may have written until then. */
+static void shared_bodies_rewind_everywhere(void) {
+  enum { FRAMES = 6 };
+  static const size_t ends[FRAMES] = {44, 164, 184, 2204, 2324, 2444};
+  size_t held = 0;
+  for (size_t sent = 0; sent <= ends[FRAMES - 1]; sent++) {
+    struct sbi_outq queue = {.held = &held}, to = {.held = &held};
+    struct sbi_shared *bodies[] = {body_of(100, 1, &held), body_of(2000, 3, &held),
+                                   body_of(100, 4, &held)};
+    put(&queue, 24, 0);
+    put_shared(&queue, bodies[0], 1);
+    put(&queue, 0, 2);
+    put_shared(&queue, bodies[1], 3);
+    put_shared(&queue, bodies[2], 4);
+    put(&queue, 100, 5);
+    for (int i = 0; i < 3; i++) sbi_shared_drop(bodies[i]);
+    REQUIRE_INT(queue.bytes, ends[FRAMES - 1]);
+    int first = 0; /* the first frame of which nothing was written */
+    while (first < FRAMES && (first == 0 ? 0 : ends[first - 1]) < sent) first++;
+    sbi_outq_written(&queue, sent);
+    sbi_outq_rewind(&queue);
+    sbi_outq_move(&to, &queue);
+    CHECK_INT(to.bytes, ends[FRAMES - 1] - (first == 0 ? 0 : ends[first - 1]));
+    REQUIRE_INT(take_all(&to, 333, first), FRAMES - first);
+    CHECK_INT(held, 0);
+  }
+}
+
 int main(void) {
   return check_run((struct check_case[]){
       {"first_in_first_out", first_in_first_out, false},
@@ -149,6 +224,8 @@ int main(void) {
       {"moving", moving, false},
       {"moving_after_rewind", moving_after_rewind, false},
       {"clearing", clearing, false},
+      {"shared_bodies", shared_bodies, false},
+      {"shared_bodies_rewind_everywhere", shared_bodies_rewind_everywhere, false},
       {0},
   });
 }
