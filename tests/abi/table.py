@@ -10,8 +10,6 @@ says in a few words what holds, so that ``pytest -v`` reads like the document::
         assert world.library.call("SendData", 3, 1, 3, 20, 4, 5, b"x", -1) == 0
         assert world.peer.frame().data == b""
 
-    TABLE.value("5.1", "unit above 47", "SendData", 3, 1, 3, 48, 4, 5, b"", 0, gives=-12)
-
     def test_row(case: Case, outcomes: Outcomes) -> None:
         outcomes.report(case)
 
@@ -25,8 +23,7 @@ The last two lines stand in the test module, where the table must be named ``TAB
 - ``fresh=True``: a process of its own, in which nothing was called yet.
 - ``slow=True``: likewise, and it takes seconds, most of which it waits.
 - ``vendor="…"``: the row runs over the core only, because it is better; the text says what
-  the vendor's library does. ``missing="…"``: the vendor's library behaves so as well, but the
-  row cannot be run with it, and why.
+  the vendor's library does.
 
 All selected rows run before the first of them is reported (`outcomes.py`).
 """
@@ -34,7 +31,7 @@ All selected rows run before the first of them is reported (`outcomes.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.abi.world import World
 
@@ -54,9 +51,8 @@ class Row(NamedTuple):
     fresh: bool
     #: Mostly waits.
     slow: bool
-    #: Why it does not run with the vendor's library: what that does, or what hinders.
+    #: What the vendor's library does instead, if it does not the same.
     vendor: str
-    missing: str
 
 
 class Case(NamedTuple):
@@ -97,7 +93,6 @@ class Table:
         fresh: bool = False,
         slow: bool = False,
         vendor: str = "",
-        missing: str = "",
     ) -> Callable[[Run], Run]:
         """Decorate a row's function; the module's docstring explains the arguments."""
 
@@ -105,26 +100,10 @@ class Table:
             taken = any((row.section, row.name) == (section, name) for row in self.rows)
             assert not taken, f"{section} {name} is there twice"
             alone = fresh or slow
-            self.rows.append(Row(self._family, section, name, run, alone, slow, vendor, missing))
+            self.rows.append(Row(self._family, section, name, run, alone, slow, vendor))
             return run
 
         return add
-
-    def value(
-        self,
-        section: str,
-        name: str,
-        function: str,
-        *args: Any,
-        gives: Any,
-        **options: Any,
-    ) -> None:
-        """Add a row that calls one function and looks at what it returns, in a shared world."""
-
-        def run(world: World) -> None:
-            assert world.library.call(function, *args) == gives
-
-        self.row(section, name, **options)(run)
 
     def cases(self) -> list[Case]:
         """Return every row with every library that it runs over."""
@@ -132,5 +111,5 @@ class Table:
             Case(kind, row)
             for row in self.rows
             for kind in self._libraries
-            if kind != "vendor" or not (row.vendor or row.missing)
+            if kind != "vendor" or not row.vendor
         ]
