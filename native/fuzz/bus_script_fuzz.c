@@ -1,6 +1,6 @@
 /* The bus's state machine: four clients come, register, send, stop reading, end, in any order, while
  * time passes and the host throws some out. Queues are short, so that they are often full. Input: a
- * script, see `act`. */
+ * byte of settings (1: little memory) and a script, see `act`. */
 #include <errno.h>
 #include <string.h>
 
@@ -39,10 +39,20 @@ static void send_frame(struct town *town, int i, struct input *input) {
 }
 
 static void send_many(struct town *town, int i, struct input *input) {
-  for (int n = input_byte(input) % 32; n > 0; n--) {
+  for (int n = input_byte(input) % 8; n > 0; n--) {
     struct input same = *input;
     send_frame(town, i, &same);
   }
+}
+
+/* One that is collected before it is routed, or its first half. */
+static void send_large(struct town *town, int i, struct input *input, bool half) {
+  static const uint8_t data[8000];
+  static uint8_t frame[20 + sizeof data];
+  struct address to = {units[input_byte(input) % 8], input_byte(input), 0xFF};
+  size_t size = 32u * input_byte(input);
+  size = frame_make(frame, 3, 77, town->own[i], to, data, size < sizeof data ? size : sizeof data);
+  bus_side_feed(&town->side, town->fds[i], (struct input){frame, half ? size / 2 : size});
 }
 
 static void kick(struct town *town, unsigned n) {
@@ -75,7 +85,11 @@ static void act(struct town *town, struct input *input) {
       if (fd >= 0) send_frame(town, i, input);
       break;
     case 4:
-      if (fd >= 0) send_many(town, i, input);
+      if (fd < 0) break;
+      if (variant & 4)
+        send_large(town, i, input, variant & 1);
+      else
+        send_many(town, i, input);
       break;
     case 5:
       if (fd < 0) break;
@@ -95,12 +109,15 @@ static void act(struct town *town, struct input *input) {
 
 static void play(struct input input, int how, struct record *record) {
   struct town town = {.fds = {-1, -1, -1, -1}};
-  sb_bus_options options = {.high_bytes = 3000, .high_frames = 20, .max_frame = 8192};
+  sb_bus_options options = {.high_bytes = 3000, .high_frames = 6, .max_frame = 8192};
+  bool scarce = input_byte(&input) & 1;
+  if (scarce) options.max_memory = 12000;
   bus_side_open(&town.side, options, how, record);
   for (int n = 0; input.size > 0 && n < ACTIONS_MAX; n++) act(&town, &input);
   for (int i = 0; i < PEERS; i++)
     if (town.fds[i] >= 0) record_sent(record, town.fds[i]);
   bus_side_close(&town.side);
+  if (scarce) record->size = 0; /* what fits into memory depends on how it is cut */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

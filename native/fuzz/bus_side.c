@@ -1,5 +1,6 @@
 #include "bus_side.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const char text[] = "are you there?";
@@ -50,8 +51,9 @@ void bus_side_wait(struct bus_side *side, int64_t ms) {
   static const uint8_t beat[24];
   uint8_t frame[44];
   size_t size = frame_make(frame, 0, 5, bus_good[0], bus_node, beat, sizeof beat);
-  for (; ms > 0; ms -= SBI_SWEEP_MS) {
-    sys_advance(SBI_SWEEP_MS);
+  int64_t step = ms > 2000 ? 1000 : SBI_SWEEP_MS;
+  for (; ms > 0; ms -= step) {
+    sys_advance(step);
     sys_feed(side->good[0], frame, size);
     bus_side_settle(side);
   }
@@ -59,7 +61,9 @@ void bus_side_wait(struct bus_side *side, int64_t ms) {
 
 int bus_side_dial(struct bus_side *side, bool local) {
   int fd = sys_dial(local, "127.0.0.1", 78);
-  if (fd >= 0) bus_side_settle(side);
+  if (fd < 0) return fd;
+  side->dialed[side->dialed_count++] = fd; /* there are no more descriptors than that */
+  bus_side_settle(side);
   return fd;
 }
 
@@ -133,12 +137,23 @@ static void check_service(struct bus_side *side) {
   }
 }
 
+/* Nothing that the others brought is left, however they went. */
+static void check_order(struct bus_side *side) {
+  sb_bus_stats_t stats;
+  for (int i = 0; i < side->dialed_count; i++) sys_end(side->dialed[i], ECONNRESET);
+  bus_side_wait(side, SBI_LINGER_MS + side->bus->options.slow_ms);
+  sb_bus_stats(side->bus, &stats);
+  SYS_REQUIRE(stats.links == 2 && stats.clients == 2);
+  SYS_REQUIRE(stats.queued_bytes == 0 && stats.memory == 0 && side->bus->waiting == 0);
+}
+
 void bus_side_close(struct bus_side *side) {
   sb_bus_stats_t stats;
   check_service(side);
   sb_bus_stats(side->bus, &stats);
-  stats.memory = 0; /* of an unfinished frame it depends on the pieces that came */
+  stats.memory = 0; /* depends on how queues are cut into pieces */
   record_bytes(side->record, &stats, sizeof stats);
   for (int i = 0; i < 2; i++) record_sent(side->record, side->good[i]);
+  check_order(side);
   sb_bus_free(side->bus);
 }

@@ -140,22 +140,28 @@ def script_seeds() -> dict[str, bytes]:
         return op(peer, 0, local) + op(peer, 1) + bytes([unit | bits << 3, client, 30])
 
     def send(peer: int, unit: int, client: int, times: int = 0) -> bytes:
-        frame = bytes([3, 77, unit, client, 0xFF, 200]) + b"x" * 200
+        frame = bytes([3, 77, unit, client, 0xFF, 40]) + b"x" * 40
         return op(peer, 4) + bytes([times]) + frame if times else op(peer, 3) + frame
 
     couple = enter(0, 1, 1) + enter(1, 2, 1)
     stuck = couple + op(1, 7, 0) + b"\0"
-    return {
+    large = op(0, 4, 5) + bytes([1, 2, 250]) + op(1, 4, 4) + bytes([1, 1, 250])
+    scripts = {
         "talk": couple + send(0, 1, 2) + send(1, 1, 1) + send(0, 0xFF, 0xFF),
-        "flood": stuck + send(0, 1, 2, 31) + send(0, 1, 2, 31),
-        "flood-cut": stuck + send(0, 1, 2, 31) + op(0, 6) + bytes([31]) + send(0, 1, 2),
-        "flood-freed": stuck + send(0, 1, 2, 31) + op(1, 7, 1) + b"\0" + send(0, 1, 2),
+        "flood": stuck + send(0, 1, 2, 7) + send(0, 1, 2, 7),
+        "flood-cut": stuck + send(0, 1, 2, 7) + op(0, 6) + bytes([31]) + send(0, 1, 2),
+        "flood-freed": stuck + send(0, 1, 2, 7) + op(1, 7, 1) + b"\0" + send(0, 1, 2),
+        "large": couple + large,
+        "large-stuck": stuck + large + large + op(0, 6) + bytes([31]),
         "twice": couple + enter(2, 1, 1) + enter(3, 1, 1, 1),
         "slave": enter(0, 1, 1) + enter(1, 1, 1, 1) + send(0, 0, 1) + op(0, 5) + send(1, 0, 1),
         "local": enter(0, 9, 4, 0, 1) + enter(1, 9, 4, 0, 1) + send(0, 4, 5) + op(0, 5, 1),
         "kick": couple + op(0, 7, 7) + b"\2" + op(1, 6) + bytes([20]),
-        "idle": couple + op(0, 6) + bytes([31]) + op(0, 6) + bytes([31]) + op(0, 6) + bytes([31]),
+        "idle": couple + (op(0, 6) + bytes([31])) * 3,
     }
+    plain = {name: b"\0" + script for name, script in scripts.items()}
+    scarce = {f"{name}-scarce": b"\1" + script for name, script in scripts.items()}
+    return plain | scarce
 
 
 def main() -> None:
