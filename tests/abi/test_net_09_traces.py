@@ -40,11 +40,8 @@ def kinds_after(world: World, *call: object) -> set[str]:
 def _(world: World) -> None:
     world.library.call(*STRINGS)
     init(world)
-    assert kinds_after(world, "CreateConnect", 3, 18, b"127.0.0.1", 1, None, 0, b"", b"", b"") >= {
-        "info"
-    }
+    assert {event.kind for event in world.library.traces} == {"info"}
     texts = [event.values[0] for event in world.library.traces]
-    assert texts
     assert all(text and not text.endswith(b"\n") for text in texts)
 
 
