@@ -26,15 +26,28 @@ class FloodGate:
         """Log a line, or leave it out."""
         if not self._logger.isEnabledFor(level):
             return
+        suppressed = 0
         with self._lock:
             second = int(time.monotonic())
-            suppressed = 0
             if second != self._second:
-                suppressed = max(self._lines - self._most, 0)
-                self._second, self._lines = second, 0
+                suppressed = self._take_suppressed()
+                self._second = second
             self._lines += 1
             through = self._lines <= self._most
-        if suppressed:
-            self._logger.warning("%d more lines like the last ones were left out", suppressed)
+        self._say(suppressed)
         if through:
             self._logger.log(level, message, *args)
+
+    def close(self) -> None:
+        """Say what was left out and not said yet: no further line may come to do it."""
+        with self._lock:
+            suppressed = self._take_suppressed()
+        self._say(suppressed)
+
+    def _take_suppressed(self) -> int:
+        suppressed, self._lines = max(self._lines - self._most, 0), 0
+        return suppressed
+
+    def _say(self, suppressed: int) -> None:
+        if suppressed:
+            self._logger.warning("%d more lines like the last ones were left out", suppressed)

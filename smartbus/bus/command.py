@@ -7,6 +7,7 @@ import getpass
 import logging
 import signal
 import sys
+from typing import Final
 
 from smartbus.errors import SmartBusError
 
@@ -14,6 +15,9 @@ from .host import Bus
 from .passwords import PasswordFile, PasswordFileError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+#: Enough for as many connections as a bus accepts, and for this process itself.
+DESCRIPTORS: Final = 2048
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +113,20 @@ def _add_user(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _raise_descriptor_limit() -> None:
+    """Let every connection that a bus accepts have a descriptor, as far as the system allows."""
+    try:
+        import resource  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft not in (resource.RLIM_INFINITY, wanted) and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _serve(bus: Bus, verbose: int) -> int:
+    _raise_descriptor_limit()
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(message)s")
     signals = {signal.SIGINT, signal.SIGTERM}

@@ -58,6 +58,8 @@ class Housekeeper:
                     if isinstance(event, Event):
                         self._handle_safely(event)
                 self._count_lost()
+            self._lines.close()
+            self._complaints.close()
         finally:
             self._bus.close()
 
