@@ -40,6 +40,21 @@ def test_a_stale_file_is_replaced(tmp_path: Path) -> None:
         client.connect(str(path))
 
 
+def test_the_file_of_another_bus_stays(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with Bus(ipc_path=path):
+        path.unlink()
+        with Bus(ipc_path=path) as second:
+            first_one = path.stat().st_ino
+            with Bus(ipc_path=tmp_path / "other"):
+                pass
+            assert path.stat().st_ino == first_one
+            assert second.running
+        assert not path.exists()
+        path.write_text("precious")
+    assert path.read_text() == "precious"
+
+
 def test_one_bus_for_one_socket(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with Bus(ipc_path=path):
