@@ -108,11 +108,17 @@ static struct sbi_peer *find_furthest(const sb_bus *bus) {
   return furthest;
 }
 
-/* One after another, for if all could grow a little, none would come to its end. */
+/* May this link have more memory for a large frame? When it is short, one after another, for if all
+ * had a little, none would come to its end; and from twice the bound on, none. */
+static bool may_have_more(const struct sbi_peer *peer, const struct sbi_peer *furthest) {
+  const sb_bus *bus = peer->bus;
+  return !bus->short_memory || (peer == furthest && bus->hub.held / 2 <= bus->options.max_memory);
+}
+
 bool sbi_peer_grow(struct sbi_conn *conn) {
   struct sbi_peer *peer = (struct sbi_peer *)conn;
   sbi_bus_weigh(peer->bus);
-  if (!peer->bus->short_memory || find_furthest(peer->bus) == peer) return true;
+  if (!peer->bus->short_memory || may_have_more(peer, find_furthest(peer->bus))) return true;
   sbi_peer_wait(peer, SBI_WAITS_MEMORY, NULL);
   return false;
 }
@@ -173,7 +179,7 @@ void sbi_bus_ask_again(sb_bus *bus) {
 }
 
 static bool may_go_on(const struct sbi_peer *peer, const struct sbi_peer *furthest) {
-  if (peer->wait == SBI_WAITS_MEMORY) return furthest == NULL || furthest == peer;
+  if (peer->wait == SBI_WAITS_MEMORY) return may_have_more(peer, furthest);
   if (peer->wait != SBI_WAITS_RECEIVER) return false;
   sbi_peer_measure(peer->waits_for);
   return !peer->waits_for->full;

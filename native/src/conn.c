@@ -24,7 +24,7 @@ enum {
   VECTORS = 32,
   KEEPALIVE_SECONDS = 30,
   DRAIN_BYTES = 16 * 1024,
-  DRAIN_READS = 64
+  DRAIN_READS = 512 /* more than a system keeps for a socket */
 };
 
 static void ready(struct sbi_watch *watch, unsigned events);

@@ -208,6 +208,54 @@ static void stopping(void) {
   sb_bus_free(never_started);
 }
 
+/* The bus stops, or throws them out, while a client has not read all and the bus neither: it gets
+ * what is on its way all the same, and an end, no reset. */
+static void unread_on_both_sides(void) {
+  static uint8_t data[30000], frame[40000];
+  struct raw_addr dead = {30, 1, 9};
+  struct raw_frame got;
+  for (int kick = 0; kick < 2; kick++) {
+    struct town t;
+    struct raw a, b, c;
+    town_open(&t,
+              (sb_bus_options){
+                  .high_bytes = 100000, .idle_ms = 600000, .stall_ms = 60000, .slow_ms = 60000});
+    raw_open_with(&a, t.port, 8192);
+    town_request(&a, (struct request){.addr = me, .pid = 1});
+    REQUIRE_INT(town_ack(&a), 0);
+    uint32_t link = (uint32_t)town_report_of(&t, SB_EV_BUS_JOINED)->id;
+    raw_open_with(&b, t.port, 8192);
+    town_request(&b, (struct request){.addr = dead, .pid = 1});
+    REQUIRE_INT(town_ack(&b), 0);
+    town_join(&t, &c, other.unit, other.client, other.type);
+    for (int i = 0; i < 10; i++) raw_put(&c, 3, 1, other, me, data, sizeof data);
+    town_barrier(&c, other, true);
+    CHECK_INT(town_stats(&t).queued_bytes, 0); /* the bus has done its part */
+    size_t whole = raw_encode(frame, 3, 1, me, dead, data, sizeof data), at = 0;
+    for (int64_t since = check_ms(); check_ms() - since < 200;) {
+      size_t n = raw_try(&a, frame + at, whole - at);
+      if (n > 0) since = check_ms();
+      at = (at + n) % whole;
+    }
+    if (kick)
+      CHECK_INT(sb_bus_kick(t.bus, link), 0);
+    else
+      sb_bus_stop(t.bus);
+    for (int i = 0; i < 10; i++) {
+      do town_frame(&a, &got);
+      while (got.cmdtype != 3);
+      CHECK_INT(got.size, sizeof data);
+    }
+    CHECK_INT(a.begin, a.end);
+    UNTIL(a.ended, raw_read(&a, 100));
+    CHECK_INT(recv(a.fd, frame, 1, 0), 0);
+    raw_close(&a);
+    raw_close(&b);
+    raw_close(&c);
+    town_close(&t);
+  }
+}
+
 int main(void) {
   return check_run((struct check_case[]){
       {"reported_before_closed", reported_before_closed, false},
@@ -215,6 +263,7 @@ int main(void) {
       {"kicked_and_stays", kicked_and_stays, true},
       {"kicked_while_it_waits", kicked_while_it_waits, true},
       {"stopping", stopping, false},
+      {"unread_on_both_sides", unread_on_both_sides, true},
       {0},
   });
 }
