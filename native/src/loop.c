@@ -21,6 +21,8 @@
 enum { KEY_WAKE = 0 };
 #ifdef SBI_EPOLL
 #define KEY_TIMER UINT64_MAX
+#else
+enum { NO_MEMORY_MS = 10 };
 #endif
 
 int64_t sbi_now_us(void) {
@@ -304,23 +306,32 @@ void sbi_loop_wake(struct sbi_loop *loop) {
   sbi_wake_signal(loop->wake_write);
 }
 
+#ifndef SBI_EPOLL
+static bool room_to_poll(struct sbi_loop *loop, size_t size) {
+  if (loop->polled_size >= size) return true;
+  struct pollfd *polled = sbi_realloc(loop->polled, size * sizeof *polled);
+  if (polled == NULL) return false;
+  loop->polled = polled;
+  uint64_t *keys = sbi_realloc(loop->polled_keys, size * sizeof *keys);
+  if (keys == NULL) return false;
+  loop->polled_keys = keys;
+  loop->polled_size = size;
+  return true;
+}
+#endif
+
 int sbi_loop_prepare(struct sbi_loop *loop, int timeout_ms) {
   loop->ready_count = 0;
 #ifndef SBI_EPOLL
-  if (loop->polled_size < loop->slot_count + 1) {
-    size_t size = loop->slot_count + 1;
-    struct pollfd *polled = sbi_realloc(loop->polled, size * sizeof *polled);
-    if (polled == NULL) return 0;
-    loop->polled = polled;
-    uint64_t *keys = sbi_realloc(loop->polled_keys, size * sizeof *keys);
-    if (keys == NULL) return 0;
-    loop->polled_keys = keys;
-    loop->polled_size = size;
-  }
+  /* Without memory for all it polls those that there is room for, and tries again soon. */
+  bool all = room_to_poll(loop, loop->slot_count + 1);
+  if (!all && (timeout_ms < 0 || timeout_ms > NO_MEMORY_MS)) timeout_ms = NO_MEMORY_MS;
   size_t n = 0;
-  loop->polled[n] = (struct pollfd){.fd = loop->wake_read, .events = POLLIN};
-  loop->polled_keys[n++] = KEY_WAKE;
-  for (size_t i = 0; i < loop->slot_count; i++) {
+  if (loop->polled_size > 0) {
+    loop->polled[n] = (struct pollfd){.fd = loop->wake_read, .events = POLLIN};
+    loop->polled_keys[n++] = KEY_WAKE;
+  }
+  for (size_t i = 0; i < loop->slot_count && n < loop->polled_size; i++) {
     struct sbi_watch *watch = loop->slots[i].watch;
     if (watch == NULL || watch->want == 0) continue;
     short events =
