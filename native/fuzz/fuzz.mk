@@ -4,6 +4,7 @@
 #   make fuzz TIME=60     every target for so many seconds, JOBS=2 at a time; needs clang
 #   make check-corpus     every kept input through its target; needs no clang
 #   make check-corpus-msan  the same under MemorySanitizer; needs clang
+#   make check-memory     memory.c: each allocation fails, one after another; needs no clang
 #   make fuzz-minimise    put what `make fuzz` found into fuzz/corpus, without what adds nothing
 #
 # TARGETS names some of the targets. What a target found is in build/fuzz: work/<target> its inputs,
@@ -15,18 +16,20 @@ TARGETS ?= $(patsubst fuzz/%_fuzz.c,%,$(wildcard fuzz/*_fuzz.c))
 CLANG ?= $(firstword $(foreach name,clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14,\
 	$(if $(shell command -v $(name)),$(name))) clang)
 
-ifneq ($(filter fuzz replay msan,$(MODE)),)
+ifneq ($(filter fuzz replay msan memory,$(MODE)),)
 MODE_FLAGS := -DSBI_USE_POLL -DSBI_SCRATCH_SIZE=512 $(if $(filter msan,$(MODE)),\
-	-fsanitize=memory -fsanitize-memory-track-origins -fno-omit-frame-pointer,$(SANITIZE))
+	-fsanitize=memory -fsanitize-memory-track-origins -fno-omit-frame-pointer,$(SANITIZE)) \
+	$(if $(filter memory,$(MODE)),-DSBI_FAULTS)
 FUZZ_CORE := -include fuzz/replace.h $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer-no-link)
 FUZZ_LINK := $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer)
 endif
 
-FUZZ_SHARED := $(filter-out %_fuzz.c $(if $(filter fuzz,$(MODE)),fuzz/replay.c),$(wildcard fuzz/*.c))
+FUZZ_SHARED := $(filter-out %_fuzz.c fuzz/memory.c $(if $(filter fuzz,$(MODE)),fuzz/replay.c),$(wildcard fuzz/*.c))
 FUZZ_OBJECTS := $(patsubst fuzz/%.c,$(DIR)/fuzz/%.o,$(FUZZ_SHARED))
 FUZZ_PROGRAMS := $(TARGETS:%=$(DIR)/%_fuzz)
 
-.PHONY: fuzz fuzz-run fuzz-build fuzz-minimise fuzz-merge check-corpus check-corpus-msan replay
+.PHONY: fuzz fuzz-run fuzz-build fuzz-minimise fuzz-merge check-corpus check-corpus-msan replay \
+	check-memory memory-run
 
 # What no input is compared with only costs time.
 ifeq ($(MODE),fuzz)
@@ -75,6 +78,16 @@ replay: fuzz-build
 	@for target in $(TARGETS); do \
 		printf '%s: ' $$target; $(DIR)/$${target}_fuzz fuzz/corpus/$$target || exit 1; \
 	done
+
+$(DIR)/memory: $(DIR)/fuzz/memory.o $(DIR)/fuzz/system.o $(OBJECTS)
+	@echo '  LD $@'
+	$(Q)$(CC) $(BUILD_FLAGS) $(LDFLAGS) -o $@ $^
+
+memory-run: $(DIR)/memory
+	$(RUN) $(DIR)/memory
+
+check-memory:
+	$(MAKE) memory-run MODE=memory
 
 check-corpus:
 	$(MAKE) replay MODE=replay

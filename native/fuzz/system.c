@@ -139,15 +139,21 @@ bool sys_is_open(int fd) {
   return get(fd)->open;
 }
 
+bool sys_is_local(int fd) {
+  return get(fd)->local;
+}
+
 void sys_feed(int fd, const void *bytes, size_t size) {
   struct socket *socket = get(fd);
   if (socket->open && !socket->ended) append(&socket->in, bytes, size);
 }
 
-void sys_end(int fd, int error) {
+bool sys_end(int fd, int error) {
   struct socket *socket = get(fd);
+  if (socket->ended) return false;
   socket->ended = true;
   socket->error = error;
+  return true;
 }
 
 void sys_room(int fd, long bytes) {

@@ -38,10 +38,11 @@ int sys_outgoing(int n);
 void sys_refuse(bool refuse);
 
 bool sys_is_open(int fd);
+bool sys_is_local(int fd);
 /* Bytes arrive. Nothing happens if the core closed the socket. */
 void sys_feed(int fd, const void *bytes, size_t size);
-/* The other end is gone, after what arrived: end of stream, or `error`. */
-void sys_end(int fd, int error);
+/* The other end is gone, after what arrived: end of stream, or `error`. False: it was already. */
+bool sys_end(int fd, int error);
 /* How many bytes more the other end takes. */
 void sys_room(int fd, long bytes);
 /* All that the core wrote; valid until the next call of the core. */

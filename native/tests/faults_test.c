@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "check.h"
 #include "inbox.h"
+#include "smartbus_abi.h"
 #include "smartbus_core.h"
 
 enum { UNIT_A = 20, UNIT_B = 21, PATIENCE_MS = 100 };
@@ -143,6 +144,40 @@ static void every_allocation(void) {
   CHECK(n > 30);
 }
 
+/* ---- the vendor's interface -------------------------------------------------- */
+
+static int init_net(void) {
+  return SmartBusNetCli_Init(UNIT_A);
+}
+
+static int init_ipc(void) {
+  return SmartBusIpcCli_Init(18, 3);
+}
+
+/* Either there is a library then, or nothing of it. */
+static void every_allocation_of_init(int (*init)(void), void (*release)(void)) {
+  int descriptors = check_descriptors(), failed = 0;
+  long n = 1;
+  for (bool touched = true; touched; n++) {
+    long before = sbi_allocations();
+    sbi_fail_allocation(n);
+    int result = init();
+    touched = sbi_allocations() - before >= n;
+    sbi_fail_allocation(0);
+    CHECK(result == SB_OK || (touched && result == SB_ENOMEM));
+    failed += result != SB_OK;
+    release();
+    CHECK_INT(check_descriptors(), descriptors);
+    REQUIRE(n < 200);
+  }
+  CHECK(failed > 5);
+}
+
+static void vendor_interface(void) {
+  every_allocation_of_init(init_net, SmartBusNetCli_Release);
+  every_allocation_of_init(init_ipc, SmartBusIpcCli_Release);
+}
+
 /* ---- news that must not get lost ------------------------------------------- */
 
 /* While there is no memory at all, connections come and go: the host hears of each, in order, behind
@@ -214,6 +249,7 @@ int main(void) {
   return check_run((struct check_case[]){
       {"without_a_fault", without_a_fault, false},
       {"every_allocation", every_allocation, false},
+      {"vendor_interface", vendor_interface, false},
       {"state_changes", state_changes, false},
       {"too_many_state_changes", too_many_state_changes, false},
       {0},
