@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import getpass
 import logging
+import os
 import signal
 import sys
 from typing import Final
 
+from smartbus._c.abi import IPC_SOCKET, IPC_SOCKET_ENVIRONMENT
 from smartbus.errors import SmartBusError
 
 from .host import Bus
 from .passwords import PasswordFile, PasswordFileError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+_IPC_MODE: Final = 0o660
 
 #: Enough for as many connections as a bus accepts, and for this process itself.
 DESCRIPTORS: Final = 2048
@@ -33,16 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ipc",
+        nargs="?",
+        const=os.environ.get(IPC_SOCKET_ENVIRONMENT) or IPC_SOCKET,
         metavar="PATH",
-        help="listen on this local socket as well, for IPC clients, which look for "
-        "/tmp/smartbus_ipc unless SMARTBUS_IPC_SOCKET says otherwise",
+        help="listen on a local socket as well, for IPC clients; without PATH where they look "
+        f"for it: {IPC_SOCKET} unless {IPC_SOCKET_ENVIRONMENT} says otherwise",
     )
     parser.add_argument(
         "--ipc-mode",
         type=_mode,
-        default=0o660,
         metavar="MODE",
-        help="who may connect there, in octal (default 0660)",
+        help=f"who may connect there, in octal (default {_IPC_MODE:04o})",
     )
     parser.add_argument("--users", metavar="FILE", help="only the users in FILE may register")
     parser.add_argument(
@@ -62,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
         if args.add_user is not None:
             return _add_user(args)
         host, port = _address(args.listen)
-        bus = Bus(host, port, args.unit, args.users, ipc_path=args.ipc, ipc_mode=args.ipc_mode)
+        mode = _ipc_mode(args)
+        bus = Bus(host, port, args.unit, args.users, ipc_path=args.ipc, ipc_mode=mode)
         return _serve(bus, args.verbose)
     except (SmartBusError, PasswordFileError, OSError) as error:
         print(f"smartbus bus: {_message(error)}", file=sys.stderr)  # noqa: T201
@@ -93,9 +99,22 @@ def _address(text: str) -> tuple[str, int]:
 
 def _mode(text: str) -> int:
     try:
-        return int(text, 8)
+        mode = int(text, 8)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no octal number, such as 0660") from None
+    if not 0 <= mode <= 0o777:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 0777")
+    return mode
+
+
+def _ipc_mode(args: argparse.Namespace) -> int:
+    if args.ipc == "":
+        raise _UsageError("--ipc '' names no file")
+    if args.ipc_mode is None:
+        return _IPC_MODE
+    if args.ipc is None:
+        raise _UsageError("--ipc-mode needs --ipc")
+    return int(args.ipc_mode)
 
 
 def _add_user(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import os
 import socket
 import warnings
 import weakref
+from errno import EEXIST
 from typing import TYPE_CHECKING, Final
 
 from smartbus._c import lookup
@@ -151,9 +152,8 @@ class Bus:
         except BaseException as error:
             bus.close()
             if isinstance(error, OSError) and error.errno is not None:
-                raise type(error)(
-                    error.errno, f"cannot listen on {where}: {error.strerror}"
-                ) from None
+                why = "it exists and is no socket" if error.errno == EEXIST else error.strerror
+                raise type(error)(error.errno, f"cannot listen on {where}: {why}") from None
             raise
         self._pid = os.getpid()
         self._bus, self._port = bus, port

@@ -37,13 +37,16 @@ def run(*arguments: str, text: str = "", **environment: str) -> subprocess.Compl
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, int]]:
+def running(
+    *arguments: str, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str, int]]:
     process = subprocess.Popen(
         [*COMMAND, "bus", "--listen", "127.0.0.1:0", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **environment},
     )
     try:
         assert process.stdout is not None
@@ -105,6 +108,13 @@ def test_listens_on_a_local_socket_too(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_the_local_socket_is_where_clients_look_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with running("--ipc", SMARTBUS_IPC_SOCKET=str(path)) as (_, line, _):
+        assert f"IPC on {path};" in line
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+
 def test_add_user(tmp_path: Path) -> None:
     path = tmp_path / "users"
     done = run("bus", "--users", str(path), "--add-user", "anna", text="geheim\n")
@@ -128,7 +138,14 @@ def test_add_user(tmp_path: Path) -> None:
         (["--listen", "192.0.2.1:8089"], 1, "cannot listen on 192.0.2.1:8089"),
         (["--unit", "x"], 2, "invalid int value"),
         (["--ipc-mode", "rw"], 2, "'rw' is no octal number"),
-        (["--ipc-mode", "7777"], 1, "ipc_mode is 0o7777"),
+        (["--ipc-mode", "7777"], 2, "'7777' is not between 0 and 0777"),
+        (["--ipc-mode", "600"], 2, "--ipc-mode needs --ipc"),
+        (["--ipc", ""], 2, "--ipc '' names no file"),
+        (
+            ["--listen", "127.0.0.1:0", "--ipc", __file__],
+            1,
+            f"cannot listen on {__file__}: it exists and is no socket",
+        ),
         (["--listen", "127.0.0.1:0", "--ipc", "/no/such/place"], 1, "cannot listen on /no/such"),
     ],
 )
