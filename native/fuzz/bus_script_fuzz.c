@@ -52,7 +52,9 @@ static void send_large(struct town *town, int i, struct input *input, bool half)
   struct address to = {units[input_byte(input) % 8], input_byte(input), 0xFF};
   size_t size = 32u * input_byte(input);
   size = frame_make(frame, 3, 77, town->own[i], to, data, size < sizeof data ? size : sizeof data);
+  town->side.pieces.byte = 61;
   bus_side_feed(&town->side, town->fds[i], (struct input){frame, half ? size / 2 : size});
+  town->side.pieces.byte = 0;
 }
 
 static void kick(struct town *town, unsigned n) {

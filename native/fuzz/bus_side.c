@@ -88,7 +88,7 @@ void bus_side_join(struct bus_side *side, int fd, struct address own, int64_t pi
 void bus_side_open(struct bus_side *side, sb_bus_options options, int how, struct record *record) {
   options.unit = BUS_UNIT;
   *side = (struct bus_side){
-      .bus = sb_bus_new(&options), .pieces = {how, bus_side_settle, side}, .record = record};
+      .bus = sb_bus_new(&options), .pieces = {how, 0, bus_side_settle, side}, .record = record};
   SYS_REQUIRE(side->bus != NULL);
   SYS_REQUIRE(sb_bus_listen(side->bus, "127.0.0.1", 0) == 8089);
   SYS_REQUIRE(sb_bus_listen_local(side->bus, "/simulated", 0660) == 0);

@@ -53,7 +53,7 @@ fuzz:
 	$(MAKE) fuzz-run MODE=fuzz CC=$(CLANG)
 
 FUZZ_ONE = mkdir -p $(DIR)/work/$$1 $(DIR)/findings fuzz/corpus/$$1; \
-	if $(DIR)/$$1_fuzz -max_total_time=$(TIME) -max_len=$$(case $$1 in wire) echo 8192 ;; bus_script) echo 300 ;; *) echo 1500 ;; esac) -timeout=30 -rss_limit_mb=2048 \
+	if $(DIR)/$$1_fuzz -max_total_time=$(TIME) -max_len=$$(case $$1 in wire) echo 8192 ;; bus_script) echo 300 ;; *) echo 1500 ;; esac) -timeout=120 -rss_limit_mb=2048 \
 		-dict=fuzz/smartbus.dict -artifact_prefix=$(DIR)/findings/$$1- -print_final_stats=1 \
 		$(DIR)/work/$$1 fuzz/corpus/$$1 >$(DIR)/$$1.log 2>&1; \
 	then echo "$$1: $$(grep DONE $(DIR)/$$1.log)"; \

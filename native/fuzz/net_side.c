@@ -67,7 +67,7 @@ void net_side_open(struct net_side *side, unsigned bits, int how, struct record 
   const char *params = (bits & NET_FIXED) == 0 ? "" : bits & NET_2015 ? "Wire=2015" : "Wire=2018";
   *side = (struct net_side){
       .net = sb_net_new(NET_UNIT, params, SB_NET_NO_KEEPER | (local ? SB_NET_LOCAL : 0)),
-      .pieces = {how, net_side_settle, side},
+      .pieces = {how, 0, net_side_settle, side},
       .record = record};
   SYS_REQUIRE(side->net != NULL);
   if (bits & NET_TRACE) sb_net_trace(side->net, 2);

@@ -106,7 +106,8 @@ bool record_event(const struct record *record, size_t *at, sb_event *event) {
 /* ---- feeding --------------------------------------------------------------- */
 
 void feed(const struct pieces *pieces, int fd, const void *bytes, size_t size) {
-  size_t step = pieces->how == WHOLE ? size : pieces->how == HALVES ? size / 2 + 1 : 1;
+  size_t least = pieces->byte > 0 ? pieces->byte : 1;
+  size_t step = pieces->how == WHOLE ? size : pieces->how == HALVES ? size / 2 + 1 : least;
   for (size_t at = 0; at < size; at += step) {
     sys_feed(fd, (const uint8_t *)bytes + at, step < size - at ? step : size - at);
     pieces->settle(pieces->side);

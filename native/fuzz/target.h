@@ -43,6 +43,7 @@ void record_sent(struct record *record, int fd);
 /* In which pieces a stream arrives; `settle` lets the core work after each of them. */
 struct pieces {
   enum { WHOLE, HALVES, BYTES } how;
+  size_t byte; /* the size of the smallest pieces, 0: one byte */
   void (*settle)(void *side);
   void *side;
 };
