@@ -5,14 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test lint format bench core clean
+# Most tests wait for something, so there may be more of them than processors.
+TEST_PROCESSES ?= 4
+
+.PHONY: help run test lint format bench wheel core clean
 
 help:
 	@echo 'make run     set up and run the daemon with its own bus and flow host (ARGS=… for more)'
 	@echo 'make test    set up and run all tests (ARGS=… for pytest)'
 	@echo 'make lint    check style, types and architecture'
 	@echo 'make format  format Python and C'
-	@echo 'make bench   run the benchmarks'
+	@echo 'make bench   run the benchmarks (about 10 minutes; some in benchmarks/ take longer)'
+	@echo 'make wheel   build what is published into dist/'
 	@echo 'make core    build the C core'
 	@echo 'make clean   remove all that make made'
 
@@ -21,7 +25,7 @@ run: $(VENV)/daemon.stamp core
 
 test: $(VENV)/dev.stamp core
 	@$(MAKE) --no-print-directory -C native check PYTHON=$(abspath $(BIN)/python)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check
@@ -38,6 +42,11 @@ format: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp core
 	$(BIN)/python benchmarks/rpc.py $(ARGS)
 	$(BIN)/python benchmarks/executor.py $(ARGS)
+	$(BIN)/python benchmarks/throughput.py $(ARGS)
+	$(BIN)/python benchmarks/pingpong.py $(ARGS)
+
+wheel: $(VENV)/dev.stamp
+	$(BIN)/python -m tools.build_wheel --out dist
 
 core:
 	@$(MAKE) --no-print-directory -C native
