@@ -85,10 +85,11 @@ class Housekeeper:
             level = logging.WARNING if event.code else logging.DEBUG
             self._complaints.log(level, "%s", decode_wire_text(event.payload))
         elif event.kind in (EV_BUS_JOINED, EV_BUS_LEFT, EV_BUS_REFUSED, EV_BUS_BAD):
-            peer, text, more = (decode_wire_text(raw) for raw in texts(event.payload, 3))
-            level, message = _describe(event, peer, text, more)
+            level = _level(event)
+            if not _log.isEnabledFor(level):
+                return  # there can be thousands in a second
             known = event.kind in (EV_BUS_JOINED, EV_BUS_LEFT)
-            (self._lines if known else self._complaints).log(level, "%s", message)
+            (self._lines if known else self._complaints).log(level, "%s", _message(event))
 
     def _ask(self, event: Event) -> None:
         if self._gate is None:
@@ -121,18 +122,25 @@ def _address(event: Event) -> tuple[int, int, int]:
     return head[5], head[6], head[4]
 
 
-def _describe(event: Event, peer: str, text: str, more: str) -> tuple[int, str]:
+def _level(event: Event) -> int:
+    usual = event.kind == EV_BUS_JOINED or (
+        event.kind == EV_BUS_LEFT and event.code in (LEFT_CLOSED, LEFT_REPLACED, LEFT_STOPPED)
+    )
+    return logging.INFO if usual else logging.WARNING
+
+
+def _message(event: Event) -> str:
+    peer, text, more = (decode_wire_text(raw) for raw in texts(event.payload, 3))
     unit, client, client_type = _address(event)
     who = f"client {client} of unit {unit} (type {client_type}) at {peer}"
-    slave = " on its slave link" if event.code == 1 else ""
     if event.kind == EV_BUS_JOINED:
+        slave = " on its slave link" if event.code == 1 else ""
         about = (f", info {text!r}" if text else "") + (f", library {more!r}" if more else "")
-        return logging.INFO, f"{who} joined{slave}{about}"
+        return f"{who} joined{slave}{about}"
     if event.kind == EV_BUS_LEFT:
-        usual = event.code in (LEFT_CLOSED, LEFT_REPLACED, LEFT_STOPPED)
-        return logging.INFO if usual else logging.WARNING, f"{who} left: {text}"
+        return f"{who} left: {text}"
     if event.kind == EV_BUS_REFUSED:
-        return logging.WARNING, f"{who} was refused: {error_for(event.code)}: {text}"
+        return f"{who} was refused: {error_for(event.code)}: {text}"
     if (unit, client, client_type) == (0, 0, 0):
         who = f"a connection from {peer}"
-    return logging.WARNING, f"{who} was closed for bad input: {text}"
+    return f"{who} was closed for bad input: {text}"
