@@ -72,8 +72,9 @@ SMARTBUS_CONFIG = {
     # "net": TCP, see "clients". "ipc": the local socket of a bus on this machine, see "instance";
     # the environment's SMARTBUS_IPC_SOCKET names it, else it is /tmp/smartbus_ipc.
     "type": "net",
-    # "net" needs unitid: flows reach the daemon as (unitid, localClientId). "ipc" needs clientid and
-    # clienttype: flows reach it as (unit of the bus, clientid), an id that no IPSC process may have.
+    # "net" needs unitid: flows reach the daemon as (unitid, localClientId).
+    # "ipc" needs clientid and clienttype: flows reach it as (unit of the bus, clientid), and no
+    # IPSC process may have that id.
     "initialize": {"unitid": 19, "clientid": 19, "clienttype": 19},
     # For "ipc" alone; an "encoding" as below is allowed here, too.
     "instance": {"username": None, "password": None, "extInfo": None},
