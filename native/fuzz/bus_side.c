@@ -141,7 +141,7 @@ static void check_service(struct bus_side *side) {
 static void check_order(struct bus_side *side) {
   sb_bus_stats_t stats;
   for (int i = 0; i < side->dialed_count; i++) sys_end(side->dialed[i], ECONNRESET);
-  bus_side_wait(side, SBI_LINGER_MS + side->bus->options.slow_ms);
+  bus_side_wait(side, SBI_LINGER_MS + 4 * side->bus->options.slow_ms); /* nobody waits longer */
   sb_bus_stats(side->bus, &stats);
   SYS_REQUIRE(stats.links == 2 && stats.clients == 2);
   SYS_REQUIRE(stats.queued_bytes == 0 && stats.memory == 0 && side->bus->waiting == 0);
