@@ -130,6 +130,20 @@ static int64_t after_life(struct sbi_link *link) {
   return link->short_lives >= 2 ? SBI_UNANSWERED_MS : 0;
 }
 
+bool sbi_client_refused(const struct sbi_client *client) {
+  return client->links[0].state == SBI_LINK_REFUSED &&
+         (client->links[1].state == SBI_LINK_REFUSED || client->links[1].state == SBI_LINK_OFF);
+}
+
+/* When that was the last one, nothing will ever be sent again. */
+static void refused_for_good(struct sbi_link *link) {
+  struct sbi_client *client = link->client;
+  link->state = SBI_LINK_REFUSED;
+  if (!sbi_client_refused(client)) return;
+  client->grace = false;
+  sbi_outq_clear(&client->held);
+}
+
 /* The link is closed already. `code` != 0: it was refused with that. */
 static void after_loss(struct sbi_link *link, int code) {
   struct sbi_client *client = link->client;
@@ -149,7 +163,7 @@ static void after_loss(struct sbi_link *link, int code) {
   if (was_ok && !other_ok) put_disconnected(client);
   bool again = code == SB_EISCONN && !net->local; /* a local client takes every refusal for final */
   if (code != 0 && !again)
-    link->state = SBI_LINK_REFUSED;
+    refused_for_good(link);
   else if (again)
     retry_later(link, SBI_RETRY_MS);
   else if (was_ok)

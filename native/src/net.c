@@ -298,8 +298,7 @@ int sb_net_disconnect(sb_net *net, int client) {
 int sb_net_refused(sb_net *net, int client) {
   pthread_mutex_lock(&net->lock);
   const struct sbi_client *found = net->clients[client & 0xFF];
-  int result = found != NULL && found->links[0].state == SBI_LINK_REFUSED &&
-               (found->links[1].state == SBI_LINK_REFUSED || found->links[1].state == SBI_LINK_OFF);
+  int result = found != NULL && sbi_client_refused(found);
   pthread_mutex_unlock(&net->lock);
   return result;
 }

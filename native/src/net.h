@@ -107,6 +107,8 @@ struct sb_net {
 extern const struct sbi_conn_ops sbi_link_ops;
 void sbi_link_start(struct sbi_link *link);
 void sbi_link_stop(struct sbi_link *link);
+/* Was it refused for good on every link? */
+bool sbi_client_refused(const struct sbi_client *client);
 /* The link to send on, or NULL. */
 struct sbi_link *sbi_client_link(struct sbi_client *client);
 
