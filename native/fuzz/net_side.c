@@ -92,7 +92,10 @@ static void check_return(struct net_side *side) {
   for (int i = 0; i < ATTEMPTS && !sb_net_connected(side->net, NET_CLIENT); i++) {
     for (; sys_outgoing(n) >= 0; n++)
       if (sys_is_open(sys_outgoing(n))) acknowledge(side, sys_outgoing(n));
-    if (sb_net_refused(side->net, NET_CLIENT)) return;
+    if (sb_net_refused(side->net, NET_CLIENT)) {
+      SYS_REQUIRE(sb_net_queued(side->net) == 0); /* it will never be sent */
+      return;
+    }
     net_side_wait(side, 500);
   }
   SYS_REQUIRE(sb_net_connected(side->net, NET_CLIENT) == 1);
