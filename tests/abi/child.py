@@ -96,7 +96,7 @@ class Child:
         self._held: dict[str, threading.Event] = {}
         prefix, table = FAMILIES[family]
         self._functions, self._missing = abi.bind(ctypes.CDLL(path), prefix, table)
-        self._before = _listed("fd")
+        self._before = {kind: _listed(kind) for kind in ("task", "fd")}
 
     def serve(self) -> None:
         """Work until there is nobody any more."""
@@ -164,8 +164,11 @@ class Child:
 
     def left(self) -> list[str]:
         """What the library holds, that a Release should have closed: descriptors and threads."""
-        threads = sorted(_listed("task") - {str(threading.get_native_id())})
-        return [f"thread {thread}" for thread in threads] + sorted(_listed("fd") - self._before)
+        return [
+            f"{kind} {number}"
+            for kind, before in self._before.items()
+            for number in sorted(_listed(kind) - before)
+        ]
 
     def flush(self) -> None:
         """Have C's buffered output written."""
