@@ -2,8 +2,8 @@
 
 Run it as ``.venv/bin/python benchmarks/memory.py``. ``python -m smartbus bus`` gets some hundred
 connections, first over TCP, then, a new process, over its local socket. Then each client sends
-packets to the next one, and all are read. One JSON line a transport; ends with 1 if a bound of
-issue 3 is broken. Linux only.
+packets to the next one, and all are read. One JSON line a transport; ends with 1 if one of
+the bounds below is broken. Linux only.
 """
 
 from __future__ import annotations

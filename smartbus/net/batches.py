@@ -43,7 +43,7 @@ class BatchMethods(SendingMethods):
     ) -> int:
         """Queue many packets for one destination, in their order.
 
-        Does what `send_data` does for each of them, ten times as fast for small ones (with
+        Does what `send_data` does for each of them, several times as fast for small ones (with
         the core; the vendor's library has no such function). All arguments are checked
         before anything is sent; what is found then raises an error whose ``sent`` is 0. Later
         errors have in ``sent`` how many packets were queued: exactly the first so many of

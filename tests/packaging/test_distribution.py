@@ -87,8 +87,9 @@ def test_sdist_has_all_sources_and_no_build_results(sdist: Path) -> None:
         files = {m.name.partition("/")[2] for m in archive.getmembers() if m.isfile()}
     native = {
         path.relative_to(ROOT).as_posix()
-        for pattern in ("include/*.h", "src/*.[ch]", "tests/*.[chp]*", "Makefile")
-        for path in (ROOT / "native").glob(pattern)
+        for place in (".", "include", "src", "tests", "fuzz", "fuzz/corpus/*")
+        for path in (ROOT / "native").glob(f"{place}/*")
+        if path.is_file()
     }
     expected = native.union(*map(python_files, ("smartbus", "sbusr", "methods", "tests")))
     expected |= {"LICENSE", "Makefile", "README.md", "requirements.txt", "smartbus/py.typed"}
