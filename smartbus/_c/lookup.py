@@ -224,7 +224,8 @@ def _bundled(attempts: Attempts) -> Iterator[str]:
     if path.is_file():
         yield str(path)
     else:
-        attempts.append((f"bundled core {path}", "no such file (not built for this platform)"))
+        why = "no such file: it was not built (in a checkout, `make core` does)"
+        attempts.append((f"bundled core {path}", why))
 
 
 def _wheel(attempts: Attempts) -> Iterator[str]:

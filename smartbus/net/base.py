@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import threading
 import time
@@ -66,6 +67,10 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
     ) -> None:
         self._client_id = whole("client_id", client_id, 0, 255)
         self._client_type = whole("client_type", client_type, 0, 255)
+        if event_executor is not None and not callable(getattr(event_executor, "submit", None)):
+            kind = type(event_executor).__name__
+            raise TypeError(f"event_executor must be an Executor, not {kind}")
+        codecs.lookup(encoding)
         self._servers = servers
         self._user = user
         self._password = password
@@ -210,6 +215,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
 
     def __enter__(self) -> Self:
         """Activate, if not done yet."""
+        self._check_alive()
         if not self._activated:
             self.activate()
         return self

@@ -155,6 +155,9 @@ class Client(BusClient):
 
         Args:
             linger: How long packets that are still queued may take to leave.
+
+        Raises:
+            ArgumentError: `linger` is negative or endless.
         """
         _runtime.finalize(linger)
 

@@ -28,6 +28,7 @@ from smartbus.events import GlobalConnect
 from .engine import LINGER, Engine
 from .log import LOGGER
 from .reading import read_global
+from .text import milliseconds
 
 if TYPE_CHECKING:
     from smartbus._c.backend import NetBackend
@@ -150,6 +151,7 @@ def initialize(
 def finalize(linger: float = LINGER) -> None:
     """Do what `Client.finalize` says."""
     global _runtime
+    milliseconds("linger", linger)  # before anything ends
     with _lock:
         runtime, _runtime = _runtime, None
     if runtime is not None:

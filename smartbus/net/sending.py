@@ -85,11 +85,12 @@ class SendingMethods:
             SmartBusError: Another argument is bad.
             TypeError: A number is no ``int``, or `data` is no text and no bytes.
         """
-        # Once for each message, so: two comparisons check five numbers, `|` their types.
+        # Once for each message, so: two comparisons check five numbers, `|` their types. One
+        # more than -1 or a byte's value is not negative, as `|` of anything and -1 would be.
         try:
             usual = (
                 0 <= cmd | cmd_type <= 255
-                and -1 <= dst_unit_id | dst_client_id | dst_client_type <= 255
+                and 0 <= dst_unit_id + 1 | dst_client_id + 1 | dst_client_type + 1 <= 255
             )
         except TypeError:
             usual = False
@@ -126,7 +127,7 @@ class SendingMethods:
         self._check_alive()
         code = self._runtime.backend.ping(
             self._client_id,
-            whole("dst_unit_id", dst_unit_id),
+            whole("dst_unit_id", dst_unit_id, -1),
             whole("dst_client_id", dst_client_id, -1, 255),
             whole("dst_client_type", dst_client_type, -1, 255),
             raw,
@@ -273,7 +274,7 @@ class SendingMethods:
         whole("cmd", cmd, 0, 255)
         if whole("cmd_type", cmd_type, 0, 255) == 0:
             raise CommandTypeError(-16, "cmd_type 0 is the bus's own")
-        whole("dst_unit_id", unit)  # the library knows which ones it takes
+        whole("dst_unit_id", unit, -1)  # the library knows which ones it takes
         whole("dst_client_id", client, -1, 255)
         whole("dst_client_type", client_type, -1, 255)
 

@@ -63,7 +63,10 @@ def milliseconds(name: str, seconds: float) -> int:
 
     Raises:
         ArgumentError: It is negative, not finite, or beyond 24 days.
+        TypeError: It is no number.
     """
+    if not isinstance(seconds, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
     if not 0 <= seconds <= _INT_MAX / 1000:
         raise ArgumentError(-1, f"{name} is {seconds!r} s; it must be in 0..{_INT_MAX // 1000}")
     # A tiny time is not the same as none.

@@ -27,6 +27,16 @@ def test_nothing_works_before_initialize() -> None:
     Client.finalize()
 
 
+def test_a_bad_linger_ends_nothing(net: str, bus: Bus) -> None:
+    client = connected(bus)
+    with pytest.raises(TypeError, match="linger must be a number of seconds, not str"):
+        Client.finalize("x")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="linger"):
+        Client.finalize(-1)
+    assert client.connected
+    client.send_data(1, 3, 0, 0, 2, b"")
+
+
 @pytest.mark.parametrize("unit", [-1, 0, 15, 48, 255])
 def test_units_of_net_clients(unit: int) -> None:
     with pytest.raises(UnitIdError, match=f"{unit}"):

@@ -76,6 +76,8 @@ def test_context_manager(net: str, bus: Bus) -> None:
     assert Client.find(1) is None
     with pytest.raises(ClientNotFoundError):
         client.activate()
+    with pytest.raises(ClientNotFoundError), client:
+        pass
 
 
 def test_one_object_for_one_id(net: str) -> None:
@@ -117,6 +119,22 @@ def test_bad_connections(net: str, arguments: Any, error: type[Exception]) -> No
 def test_bad_ids(net: str, client_id: Any) -> None:
     with pytest.raises((ArgumentError, TypeError), match="client_id"):
         Client.create(client_id, 18, "127.0.0.1", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"event_executor": 5}, TypeError, "event_executor must be an Executor, not int"),
+        ({"encoding": "klingon"}, LookupError, "klingon"),
+        ({"encoding": None}, TypeError, "None"),
+    ],
+)
+def test_what_handles_events_is_checked(
+    net: str, arguments: Any, error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        Client.create(1, 18, "127.0.0.1", 1, **arguments)
+    assert Client.find(1) is None
 
 
 def test_a_host_name_is_resolved(net: str, bus: Bus) -> None:

@@ -72,6 +72,12 @@ def test_data_of_all_sorts(net: str, bus: Bus) -> None:
         ((1, 3, 0, -2, 2, b""), ArgumentError, "dst_client_id is -2"),
         ((1, 3, 0, 0, 999, b""), ArgumentError, "dst_client_type is 999"),
         ((1, 3, 1 << 40, 0, 2, b""), ArgumentError, "dst_unit_id"),
+        ((1, 3, -2, 0, 2, b""), ArgumentError, "dst_unit_id is -2"),
+        # One number that may be -1 says nothing about the others.
+        ((1, 3, -1, 261, -1, b""), ArgumentError, "dst_client_id is 261"),
+        ((1, 3, -1, 5, 274, b""), ArgumentError, "dst_client_type is 274"),
+        ((1, 3, 21, -1, 1 << 31, b""), ArgumentError, "dst_client_type is 2147483648"),
+        ((1, 3, 21, -2, -1, b""), ArgumentError, "dst_client_id is -2"),
         (("1", 3, 0, 0, 2, b""), TypeError, "cmd must be int, not str"),
         ((1, None, 0, 0, 2, b""), TypeError, "cmd_type must be int"),
         ((1, 3, 0.5, 0, 2, b""), TypeError, "dst_unit_id must be int"),
@@ -105,6 +111,12 @@ def test_an_error_names_the_call(net: str) -> None:
     )
 
 
+def test_any_and_the_largest_numbers_pass(net: str, bus: Bus) -> None:
+    client = connected(bus)
+    for address in [(-1, -1, -1), (0, 255, 255), (-1, 255, -1), (47, -1, 255)]:
+        client.send_data(255, 255, *address, b"")
+
+
 def test_ping_of_the_server(net: str, bus: Bus) -> None:
     client = connected(bus)
     client.ping(0, 0, 1, "hello")
@@ -115,6 +127,8 @@ def test_ping_of_the_server(net: str, bus: Bus) -> None:
     client.record.expect("data", b"")
     with pytest.raises(ArgumentError, match="dst_client_type"):
         client.ping(0, 0, 256)
+    with pytest.raises(ArgumentError, match="dst_unit_id"):
+        client.ping(-2, 0, 1)
 
 
 @pytest.mark.parametrize(
