@@ -31,15 +31,21 @@ def without_vendor() -> str | None:
     return None
 
 
+def require(*kinds: str) -> None:
+    """Skip the test if a library is not wanted here, before anything of it has started."""
+    if not {"vendor", THUNKS}.intersection(kinds):
+        return
+    reason = without_vendor()
+    if reason is not None:
+        pytest.skip(reason)
+    try:
+        metadata.version(VENDOR_WHEEL)
+    except metadata.PackageNotFoundError:
+        pytest.fail(f"install the extra 'vendor', or set {WITHOUT_VENDOR}=1", pytrace=False)
+
+
 def start(kind: str, unit: int) -> Peer:
-    if kind in ("vendor", THUNKS):
-        reason = without_vendor()
-        if reason is not None:
-            pytest.skip(reason)
-        try:
-            metadata.version(VENDOR_WHEEL)
-        except metadata.PackageNotFoundError:
-            pytest.fail(f"install the extra 'vendor', or set {WITHOUT_VENDOR}=1", pytrace=False)
+    require(kind)
     return Peer(kind, unit)
 
 
@@ -74,6 +80,7 @@ PAIR_IDS = [f"{left}-{right}" for left, right in PAIRS]
 
 
 def run_couple(kinds: tuple[str, str]) -> Iterator[Couple]:
+    require(*kinds)
     couple = Couple([start(kind, 20 + side) for side, kind in enumerate(kinds)])
     with couple:
         yield couple
