@@ -65,12 +65,11 @@ fuzz-run: fuzz-build
 fuzz-minimise:
 	$(MAKE) fuzz-merge MODE=fuzz CC=$(CLANG)
 
-# Seeds stay as they are; of the others those stay that add coverage to them.
+# Of what was found those stay that reach code that the kept inputs do not.
 fuzz-merge: fuzz-build
 	@for target in $(TARGETS); do \
-		mkdir -p $(DIR)/merged/$$target $(DIR)/work/$$target && rm -f $(DIR)/merged/$$target/* && \
-		cp fuzz/corpus/$$target/* $(DIR)/merged/$$target/ && \
-		$(DIR)/$${target}_fuzz -merge=1 $(DIR)/merged/$$target $(DIR)/work/$$target \
+		mkdir -p $(DIR)/work/$$target; printf '%s: ' $$target; \
+		$(DIR)/$${target}_fuzz -merge=1 -use_counters=0 fuzz/corpus/$$target $(DIR)/work/$$target \
 			2>&1 | tail -n 1; \
 	done
 
