@@ -7,6 +7,11 @@ EXECUTOR_CONFIG = {
     "pool_processes": 1,
     # Requests after which a worker process is replaced by a new one. None: never.
     "pool_maxtasksperchild": 1000,
+    # Seconds that one call may take; then its worker process is replaced, and the caller gets
+    # error -32001. None: as long as it likes.
+    "task_timeout": None,
+    # MiB of memory above which a worker process is replaced by a new one. None: never.
+    "max_rss_mb": None,
 }
 
 # Seconds that POST /api/flow waits for IPSC to acknowledge that the flow has started.

@@ -70,6 +70,10 @@ class Executor:
         pool_maxtasksperchild: A worker process is replaced after so many requests; None is never.
             (Under heavy load it may do more, see `sbusr.pool.RecycleBudget`.)
         queue_maxbytes: Bytes of requests that may be waiting or in execution, likewise.
+        task_timeout: Seconds that a call may take; then its worker process is replaced and its
+            caller gets error -32001. None is any time. `sbusr.rpc` gives methods their own.
+        max_rss_mb: A worker process that takes more memory (MiB) is replaced after the calls
+            that it has; None is never. Linux only.
         loop: An event loop, which may not be running yet.
         methods: Name of the methods package.
         methods_path: Directory that it is in, where that is not on ``sys.path``.
@@ -94,6 +98,8 @@ class Executor:
         pool_maxtasksperchild: int | None = None,
         *,
         queue_maxbytes: int = 256 << 20,
+        task_timeout: float | None = None,
+        max_rss_mb: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         methods: str = "methods",
         methods_path: str | os.PathLike[str] | None = None,
@@ -114,7 +120,13 @@ class Executor:
         self._max_open: float = queue_maxsize or float("inf")
         self._max_bytes = queue_maxbytes
         self._processes = pool_processes or os.cpu_count() or 1
+        if task_timeout is not None and not task_timeout > 0:
+            raise ValueError(f"task_timeout is {task_timeout}; it must be positive, or None")
+        if max_rss_mb is not None and max_rss_mb < 1:
+            raise ValueError(f"max_rss_mb is {max_rss_mb}; it must be positive, or None")
         self._max_tasks = pool_maxtasksperchild
+        self._task_timeout = task_timeout
+        self._max_rss = None if max_rss_mb is None else max_rss_mb << 20
         self._given_loop = loop
         self._expires = notify_ttl / 1000
         self._log = log_sink or LoggerHandler().handle
@@ -164,7 +176,15 @@ class Executor:
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._config.log_levels = _log_levels()
-        self._pool = Pool(loop, self, self._config, self._processes, self._max_tasks)
+        self._pool = Pool(
+            loop,
+            self,
+            self._config,
+            self._processes,
+            self._max_tasks,
+            task_timeout=self._task_timeout,
+            max_rss=self._max_rss,
+        )
         self._pool.start()
 
     def stop(self, timeout: float = 3.0) -> None:

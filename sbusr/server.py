@@ -155,6 +155,8 @@ class Server:
             chosen.queue_maxsize,
             chosen.pool_processes,
             chosen.pool_maxtasksperchild,
+            task_timeout=chosen.task_timeout,
+            max_rss_mb=chosen.max_rss_mb,
             notify_ttl=self._settings.notify_ttl,
             verbose=self._args.verbose,
             prog_args=vars(self._args),
