@@ -342,6 +342,8 @@ class Executor:
 
     def failed(self, items: Sequence[Item], error: Error) -> None:
         """Send an error to everyone who waits for a reply."""
+        if not items:
+            return
         for client, encoding, head, body in items:
             id_ = request_id(body, encoding)
             if id_ is not msgspec.UNSET:
@@ -350,8 +352,8 @@ class Executor:
         self._done(len(items), _size(items))
         self._refused += len(items)
         now = time.monotonic()
-        if self._refused and now - self._refused_logged > BUSY_LOGGED:
-            _logger.warning("%d requests answered with an error, last %s", self._refused, error)
+        if now - self._refused_logged > BUSY_LOGGED:
+            _logger.warning("%d request(s) answered with an error, last %s", self._refused, error)
             self._refused = 0
             self._refused_logged = now
 

@@ -199,6 +199,19 @@ async def test_full_queue_answers_busy_at_once(make: Make, tmp_path: Path) -> No
     assert (await sink.wait_for("again"))["result"] == 1
 
 
+async def test_stopping_is_not_blamed_for_what_was_refused_before(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor, sink = await make(1, 1), Sink()
+    monkeypatch.setattr("sbusr.executor.BUSY_LOGGED", float("inf"))  # not to be logged yet
+    executor.put_many(sink, [(HEAD, request("echo", [n], n)) for n in range(2)])
+    await sink.wait(2)
+    monkeypatch.setattr("sbusr.executor.BUSY_LOGGED", 0.0)
+    await executor.aclose()
+    assert sink.results() == {"0": 0, "1": "error -32000"}
+    assert "answered with an error" not in caplog.text
+
+
 async def test_full_queue_by_bytes(make: Make, tmp_path: Path) -> None:
     executor, sink = await make(pool_processes=1, queue_maxbytes=10_000, reply_limit=None), Sink()
     started, go = tmp_path / "started", tmp_path / "go"
