@@ -73,7 +73,9 @@ def _run(args: argparse.Namespace) -> int:
         from .server import run  # noqa: PLC0415 - not for --help
     except ImportError as exc:
         sys.stderr.write(
-            f"sbusr: {exc}\nThe daemon needs some packages: pip install -r requirements.txt\n"
+            f"sbusr: {exc}\nThe daemon needs the packages of the extra 'daemon': "
+            "pip install 'smartbus-client-python[daemon]'; in its checkout "
+            "pip install -r requirements.txt\n"
         )
         return EXIT_START
     return run(args)

@@ -13,6 +13,9 @@ import pytest
 from sbusr import __version__
 from tests.sbusr.program import PROGRAM, TIMEOUT, Program, children
 
+COMMAND = "from sbusr.cli import main; sys.exit(main())"
+"""What the installed command ``sbusr`` does."""
+
 
 @pytest.fixture
 def embedded(run: Callable[..., Program]) -> Program:
@@ -159,9 +162,17 @@ def test_settings_with_a_mistake(run: Callable[..., Program], directory: Path) -
     assert "Traceback" not in program.text()
 
 
+def test_packages_that_are_missing(run: Callable[..., Program]) -> None:
+    """The library alone is installed, without what the daemon needs."""
+    program = run(program=("-c", f"import sys; sys.modules['tornado'] = None; {COMMAND}"))
+    assert program.wait() == 4
+    assert "pip install 'smartbus-client-python[daemon]'" in program.text()
+    assert "Traceback" not in program.text()
+
+
 @pytest.mark.parametrize(
     "program",
-    [(PROGRAM,), ("-c", "import sys; from sbusr.cli import main; sys.exit(main())")],
+    [(PROGRAM,), ("-c", f"import sys; {COMMAND}")],
     ids=["sbusr_run.py", "sbusr"],
 )
 def test_ctrl_c_while_it_starts(
