@@ -83,7 +83,7 @@ SMARTBUS_CONFIG = {
     "initialize": {"unitid": 19, "clientid": 19, "clienttype": 19},
     # For "ipc" alone; an "encoding" as below is allowed here, too.
     "instance": {"username": None, "password": None, "extInfo": None},
-    # For "net" alone.
+    # For "net" alone. There may be several, of one bus or of several.
     "clients": [
         {
             "localClientId": 0,

@@ -30,7 +30,7 @@ from .jsonrpc import (
     InvalidRequestError,
     parse,
 )
-from .metrics import EXCEPTION, FAILED, INVALID, OK, Tally, WorkerMetrics
+from .metrics import EXCEPTION, FAILED, INVALID, OK, Histogram, WorkerMetrics
 from .resolver import Resolver
 
 __all__ = ["NOTIFY_LIMIT", "NO_REPLY", "Calls", "Reply", "error_reply", "request_id"]
@@ -76,7 +76,7 @@ class Calls:
 
     Attributes:
         metrics: What became of the calls.
-        tally: Where the request that was executed last belongs in them. Who executes notes it
+        histogram: Where the request that was executed last belongs in them. Who executes notes it
             there: it is the one who knows the time.
         announce: Called with the time limit (seconds) of a method that has one of its own, before
             it is called, and with 0 after it.
@@ -90,8 +90,8 @@ class Calls:
         self._resolve = resolver.resolve
         self._found = resolver.found
         self.metrics = WorkerMetrics()
-        self.tally = self._invalid = self.metrics.tally("", INVALID)
-        self._returned: dict[str, Tally] = {}
+        self.histogram = self._invalid = self.metrics.histogram("", INVALID)
+        self._returned: dict[str, Histogram] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._limit: float = float("inf") if limit is None else limit
         self._verbose = verbose
@@ -114,7 +114,7 @@ class Calls:
             try:
                 read = _read_again(body, encoding)
             except Error as error:
-                self.tally = self._invalid
+                self.histogram = self._invalid
                 _logger.warning("bad request refused: %s (%s)", error, _shown(error.data))
                 id_ = request_id(body, encoding)
                 return error_reply(None if id_ is msgspec.UNSET else id_, error, self._limit)
@@ -129,7 +129,7 @@ class Calls:
             if error.code != APPLICATION_ERROR:
                 _logger.warning("%.200r: %.500s (%s)", request.method, error, _shown(error.data))
             return NO_REPLY if id_ is msgspec.UNSET else error_reply(id_, error, self._limit)
-        self.tally = self._returned.get(name) or self._first_return(name)
+        self.histogram = self._returned.get(name) or self._first_return(name)
         return NO_REPLY if id_ is msgspec.UNSET else self._reply(id_, result, name)
 
     def _call(self, name: str, params: Any) -> Any:
@@ -149,7 +149,7 @@ class Calls:
         except Error as error:
             known = name if name in self._found else ""
             broken = error.code == INTERNAL_ERROR
-            self.tally = self.metrics.tally(known, FAILED if broken else INVALID)
+            self.histogram = self.metrics.histogram(known, FAILED if broken else INVALID)
             raise
         if method.timeout and self.announce is not None:
             self.announce(method.timeout)
@@ -157,7 +157,7 @@ class Calls:
             result = method.function(*args, **kwargs)
             return self._finish(result) if type(result) is CoroutineType else result
         except BaseException as exc:  # noqa: BLE001 - SystemExit too: it is not our end
-            self.tally = self.metrics.tally(name, EXCEPTION)
+            self.histogram = self.metrics.histogram(name, EXCEPTION)
             raise self._application_error(exc, name) from None
         finally:
             if method.timeout and self.announce is not None:
@@ -187,11 +187,11 @@ class Calls:
         for message in messages:
             began = time.perf_counter()
             title, text = self._member(message)
-            self.tally.note(time.perf_counter() - began)
+            self.histogram.note(time.perf_counter() - began)
             if text:
                 titles.append(title)
                 texts.append(text)
-        self.tally = Tally()  # each of them has been noted
+        self.histogram = Histogram()  # each of them has been noted
         if not texts:
             return NO_REPLY
         title = next((title for title in titles if title != _NULL_TITLE), _NULL_TITLE)
@@ -204,13 +204,13 @@ class Calls:
     def _member(self, message: Any) -> Reply:
         if isinstance(message, dict):
             return self.execute(json.dumps(message).encode())
-        self.tally = self._invalid
+        self.histogram = self._invalid
         error = InvalidRequestError(data="a member of the batch is no object")
         return error_reply(None, error, self._limit)
 
-    def _first_return(self, name: str) -> Tally:
-        tally = self._returned[name] = self.metrics.tally(name, OK)
-        return tally
+    def _first_return(self, name: str) -> Histogram:
+        histogram = self._returned[name] = self.metrics.histogram(name, OK)
+        return histogram
 
     def _reply(self, id_: Any, result: Any, name: str) -> Reply:
         try:
@@ -221,7 +221,7 @@ class Calls:
             if len(text) <= self._limit:
                 return _title(id_), text
             problem = f"The result is too large: {len(text)} bytes, {self._limit} can be sent."
-        self.tally = self.metrics.tally(name, FAILED)
+        self.histogram = self.metrics.histogram(name, FAILED)
         error = Error(code=INTERNAL_ERROR, message=problem)
         return error_reply(id_, error, self._limit)
 

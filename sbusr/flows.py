@@ -158,7 +158,8 @@ class FlowLauncher:
     """Starts flows through the bus clients of the daemon.
 
     Args:
-        clients: Returns the clients; the first connected one is used.
+        clients: Returns the clients; that of the IPSC's own server is used if it is connected,
+            else the first that is.
         ipsc_set: The IPSC processes on the bus: ``(unit id, client id)``.
         acks: Where the clients' ``on_flow_ack`` puts acknowledgements.
         ack_timeout: Seconds to wait for one (``FLOW_ACK_TIMEOUT``).
@@ -187,11 +188,8 @@ class FlowLauncher:
             FlowAckTimeoutError: IPSC says nothing.
         """
         server, process = self.choose(call.server, call.process)
-        client = next((client for client in self._clients() if client.connected), None)
-        if client is None:
-            raise NoIpscError("not connected to the bus")
         try:
-            invoke_id = client.launch_flow(
+            invoke_id = self._towards(server).launch_flow(
                 server,
                 process,
                 call.project,
@@ -217,6 +215,19 @@ class FlowLauncher:
         if ack.ack != STARTED:
             raise FlowRefusedError(ack.ack, ack.msg)
         return Started(server, process, invoke_id, ack.msg)
+
+    def _towards(self, server: int) -> Any:
+        """The client to start a flow of an IPSC of unit ``server`` with.
+
+        Raises:
+            NoIpscError: None is connected.
+        """
+        connected = [client for client in self._clients() if client.connected]
+        if not connected:
+            raise NoIpscError("not connected to the bus")
+        # IPSC processes are in their server's unit; servers need not know each other.
+        own = (client for client in connected if client.server_unit == server)
+        return next(own, connected[0])
 
     def choose(self, server: int | None, process: int | None) -> tuple[int, int]:
         """Pick at random one of the IPSC processes that match.

@@ -229,7 +229,7 @@ class Worker:
             title, text = execute(request, encoding)
             add((number, title, text))
             now = clock()
-            calls.tally.note(now - began)
+            calls.histogram.note(now - began)
             if now > due:
                 self._link.flush()
                 now = clock()

@@ -87,7 +87,7 @@ def test_a_batch_whose_replies_are_too_large(calls: Calls) -> None:
 
 def test_members_of_a_batch_are_counted_one_by_one(calls: Calls) -> None:
     ask(calls, [call("echo", 1, id=1), call("echo", 2, id=2), call("nowhere", id=3), 4])
-    calls.tally.note(1.0)  # what the worker does for the whole
+    calls.histogram.note(1.0)  # what the worker does for the whole
     counted = {(each.method, each.outcome): each.count for each in calls.metrics.take()}
     assert counted == {("echo", OK): 2, ("", INVALID): 2}
 
