@@ -183,7 +183,9 @@ class Server:
             self._settings.flow_ack_timeout,
         )
         server = HTTPServer(
-            make_app(executor, launcher), max_body_size=BODY_LIMIT, idle_connection_timeout=60
+            make_app(executor, launcher, bus_clients, globalvars.ipsc_set),
+            max_body_size=BODY_LIMIT,
+            idle_connection_timeout=60,
         )
         try:
             listener = _listen(port, address)
