@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from smartbus import errors
 from smartbus.encoding import decode_text, dumps_ascii, encode_text
 from smartbus.errors import ArgumentError, FlowError, SmartBusError
+from smartbus.times import seconds
 from smartbus.wire import IPSC, Cmd, CmdType, FlowAck, FlowCall, FlowReturn, Frame
 from smartbus.wire.system import MAX_FLOW_PARAMS
 
@@ -165,7 +166,7 @@ class FlowCaller(Sender):
     ) -> PendingFlow:
         """Send a flow call; checks in the order of NET.md 7.1."""
         check_server(server_unit_id)
-        if timeout <= 0:
+        if seconds("timeout", timeout) == 0:
             raise ArgumentError(-1, f"time-out {timeout:g} s is not positive")
         wants_return = mode & 255 in _RETURNING
         flows = self._flow_table

@@ -8,6 +8,8 @@ import os
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from smartbus.errors import NotInitializedError, SmartBusError, SmartBusTimeoutError, error_for
+from smartbus.refusals import refusal
+from smartbus.times import seconds_or_none
 from smartbus.wire import Frame, Registration
 from smartbus.wire.link import VERSION_2018
 
@@ -106,6 +108,7 @@ class Connection:
 
     async def wait_up(self, timeout: float | None) -> None:
         """Wait until `up`; see `SmartBusClient.wait_connected`."""
+        timeout = seconds_or_none("timeout", timeout)
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         while not self.up:
@@ -239,7 +242,7 @@ class Connection:
         """Note a refusal and tell about it; True if it is for good (NET.md 2.5)."""
         # Only who understood the user name complains about the password.
         code = _PASSWORD if _PASSWORD in refusals.values() else code
-        error = error_for(code, f"{self._host}:{self._port} refused the registration")
+        error = refusal(code, f"{self._host}:{self._port}", self._address.client_id)
         logger.error("%s", error)
         if code != _ALREADY:
             self.refusal = error

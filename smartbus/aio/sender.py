@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from smartbus import errors
 from smartbus.encoding import encode_text
 from smartbus.errors import ArgumentError, NotConnectedError
+from smartbus.times import seconds
 from smartbus.wire import (
     IPSC,
     MAX_DATA,
@@ -152,9 +153,7 @@ class Sender:
             raise ArgumentError(-1, "a notify needs a title and a text")
         if len(text) > MAX_NOTIFY_TEXT:
             raise errors.TooLargeError(-15, f"a notify takes {MAX_NOTIFY_TEXT} bytes of text")
-        milliseconds = round(expires * 1000)
-        if abs(milliseconds) > _MAX_I32:
-            raise ArgumentError(-1, f"{expires:g} s is out of range")
+        milliseconds = round(seconds("expires", expires) * 1000)
         number = self._notify_id % _MAX_I32 + 1
         names = encode_text(project_id), encode_text(title)
         body = Notify(*names, text, number, milliseconds, mode).encode()

@@ -23,6 +23,7 @@ from smartbus.errors import (
     NotInitializedError,
     UnitIdError,
 )
+from smartbus.times import seconds
 
 from .gate import Decision, Gate
 from .housekeeping import Housekeeper
@@ -98,8 +99,8 @@ class Bus:
             raise UnitIdError(-12, f"unit_id is {unit_id}; servers have 0 to {MAX_SERVER_UNIT}")
         if not 0 <= port <= 0xFFFF:
             raise ArgumentError(-1, f"port {port} is not in 0..65535")
-        if not 0.001 <= idle_timeout <= 1e6 or not 0.001 <= slow_timeout <= 1e6:
-            raise ArgumentError(-1, "time-outs must be in 0.001..1000000 s")
+        seconds("idle_timeout", idle_timeout, 0.001, 1_000_000)
+        seconds("slow_timeout", slow_timeout, 0.001, 1_000_000)
         if not 1 <= max_links <= 1 << 20 or not 8192 <= max_frame <= 0x7FFFFFFF:
             raise ArgumentError(-1, "max_links must be in 1..1048576, max_frame 8192..2147483647")
         if not 1 << 20 <= max_memory < 1 << 63:

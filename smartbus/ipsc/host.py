@@ -18,6 +18,7 @@ from smartbus.errors import (
     SmartBusError,
     UnitIdError,
 )
+from smartbus.times import seconds
 from smartbus.wire import IPSC, Cmd, CmdType, ProtocolError
 
 from .functions import FlowStopped
@@ -105,12 +106,14 @@ class Ipsc:
             timing: As in `SmartBusClient`.
 
         Raises:
-            ArgumentError: `flows_dir` is no directory, or `host` or `port` is unusable.
+            ArgumentError: `flows_dir` is no directory, or `host`, `port` or a time is unusable.
             UnitIdError: `unit_id` is no server's unit, 0..15.
             ClientIdError: `process_index` is out of range.
         """
         if unit_id > 15:
             raise UnitIdError(-12, f"an IPSC lives in a server's unit, 0..15, not {unit_id}")
+        self._answer_delay = seconds("answer_delay", answer_delay)
+        self._stop_timeout = seconds("stop_timeout", stop_timeout)
         self._scripts = Scripts(flows_dir)
         self._mailbox = Mailbox()
         self._client = SmartBusClient(
@@ -129,8 +132,6 @@ class Ipsc:
         self._client.on_packet = self._on_packet
         self._client.on_connect = self._on_connect
         self._max_runs = max_runs
-        self._answer_delay = answer_delay
-        self._stop_timeout = stop_timeout
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._number = 0

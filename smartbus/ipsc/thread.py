@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from smartbus.errors import AlreadyConnectedError
+from smartbus.times import seconds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -45,9 +46,11 @@ class IpscThread:
             SmartBusTimeoutError: The bus did not in time; the thread has ended again.
             SmartBusError: The bus refused; likewise.
             AlreadyConnectedError: It was started before.
+            ArgumentError: `timeout` is negative, endless or no number.
         """
         if self._thread is not None:
             raise AlreadyConnectedError(-10, "this thread was started already")
+        seconds("timeout", timeout)  # here, not in the thread
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._main(timeout)), name="smartbus-ipsc", daemon=True
         )

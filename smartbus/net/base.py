@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,8 @@ from smartbus.events import (
     Packet,
 )
 from smartbus.head import Head
+from smartbus.refusals import refusal
+from smartbus.times import seconds_or_none
 
 from .batches import BatchMethods, cut_off_batch
 from .flowcalls import FlowCallMethods, FlowCalls
@@ -86,6 +87,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
         self._failure = 0  # the last code that connecting brought
         self._refused = False
         self._released = False
+        self._ended = "was released"
 
     def _use(self, engine: Engine) -> None:
         """Send and receive through `engine`."""
@@ -170,8 +172,11 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
             SmartBusError: The server refused; the class tells why, as `PasswordError`.
             NotConnectedError: The client was not activated.
             ClientNotFoundError: It was released.
+            ArgumentError: `timeout` is negative, endless or no number.
+            TypeError: It is of another type.
             RuntimeError: Called where the handlers run: nothing could ever come in.
         """
+        timeout = seconds_or_none("timeout", timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self._connected:
@@ -179,10 +184,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
                 if not self._activated:
                     raise NotConnectedError(-2, f"client {self._client_id} was not activated")
                 if self._refused:
-                    why = error_for(self._failure).message
-                    raise error_for(
-                        self._failure, f"{self._servers} refused client {self._client_id}: {why}"
-                    )
+                    raise refusal(self._failure, self._servers, self._client_id)
                 if self._pump.in_handler():
                     raise RuntimeError("wait_connected() would block the events it waits for")
                 left = None if deadline is None else deadline - time.monotonic()
@@ -203,10 +205,11 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
         with self._changed:
             self._released, self._connected = True, False
             self._changed.notify_all()
-        self._flow_calls.close()
+        self._flow_calls.close(self._ended)
 
-    def _after_fork(self) -> None:
+    def _after_fork(self, why: str) -> None:
         """Cut off in a forked child, where whoever held a lock is not any more."""
+        self._ended = why
         self._changed = threading.Condition()
         self._flow_calls.abandon()
         if self._lane is not None:
@@ -345,16 +348,17 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
                 self._records.info("client %d connected to %s", self._client_id, self._servers)
             case ConnectFailed(error_code=code):
                 self._note_connection(code)
-                self._records.log(
-                    logging.ERROR if self._refused else logging.WARNING,
-                    "client %d: connecting to %s failed: %s%s",
-                    self._client_id,
-                    self._servers,
-                    error_for(code),
-                    "; not trying again" if self._refused else "; trying again",
-                )
-                if self._refused:
-                    self._flow_calls.fail(code, f"{self._servers} refused the client")
+                if not self._refused:
+                    self._records.warning(
+                        "client %d: connecting to %s failed: %s; trying again",
+                        self._client_id,
+                        self._servers,
+                        error_for(code),
+                    )
+                else:
+                    error = refusal(code, self._servers, self._client_id)
+                    self._records.error("%s; not trying again", error)
+                    self._flow_calls.fail(code, error.message)
             case Disconnected():
                 with self._changed:
                     self._connected = False

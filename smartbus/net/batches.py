@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from smartbus._c.abi import MAX_DATA, MAX_TITLE
 from smartbus.errors import TooLargeError
+from smartbus.times import seconds
 
 from .sending import SendingMethods
 from .text import milliseconds, wire_text
@@ -72,7 +73,7 @@ class BatchMethods(SendingMethods):
         """
         self._check_address(cmd, cmd_type, dst_unit_id, dst_client_id, dst_client_type)
         self._check_alive()
-        if timeout > 0 and self._pump.in_handler():
+        if seconds("timeout", timeout) > 0 and self._pump.in_handler():
             raise RuntimeError("waiting for room would block what makes room: use timeout 0 here")
         batch = self._as_batch(datas)
         to = (cmd, cmd_type, dst_unit_id, dst_client_id, dst_client_type)

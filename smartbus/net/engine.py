@@ -85,10 +85,14 @@ class Engine:
         self._members.clear()
         self.backend.close()
 
-    def abandon(self) -> None:
-        """Forget everything: a fork has left this process without its threads."""
+    def abandon(self, why: str) -> None:
+        """Forget everything: a fork has left this process without its threads.
+
+        Args:
+            why: What has become of the clients.
+        """
         self.pump.abandon()
         self.backend.abandon()
         for client in self._members.values():
-            client._after_fork()  # noqa: SLF001 - as above
+            client._after_fork(why)  # noqa: SLF001 - as above
         self._members.clear()

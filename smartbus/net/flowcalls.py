@@ -15,6 +15,7 @@ from smartbus.events import (
     FlowReturned,
     FlowTimedOut,
 )
+from smartbus.times import LONGEST, seconds
 
 from .sending import SendingMethods
 
@@ -54,6 +55,9 @@ class _Answer(Future[_T]):
         return super().exception(timeout)
 
     def _check_place(self, timeout: float | None) -> None:
+        # Any that is over is as good as 0, as with every other future.
+        if timeout is not None:
+            seconds("timeout", timeout, -LONGEST)
         if (timeout is None or timeout > 0) and not self.done() and self._pump.in_handler():
             raise RuntimeError("waiting here would block the events that are waited for")
 
@@ -183,11 +187,11 @@ class FlowCalls:
         """Forget who may have held the lock: this is a forked child."""
         self._lock = threading.Lock()
 
-    def close(self) -> None:
-        """End all calls and begin no more: the client was released."""
+    def close(self, why: str) -> None:
+        """End all calls and begin no more: of the client there is to say `why`."""
         with self._lock:
             self._closed = True
-        self.fail(-9, "the client was released before the flow returned")
+        self.fail(-9, f"no result any more: the client {why}")
 
 
 class FlowCallMethods(SendingMethods):

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import astuple
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from smartbus._c import opening
 from smartbus._c.abi import MAX_UNIT, MIN_UNIT
@@ -24,11 +24,11 @@ from smartbus.errors import (
     error_for,
 )
 from smartbus.events import GlobalConnect
+from smartbus.times import seconds
 
 from .engine import LINGER, Engine
 from .log import LOGGER
 from .reading import read_global
-from .text import milliseconds
 
 if TYPE_CHECKING:
     from smartbus._c.backend import NetBackend
@@ -75,7 +75,9 @@ class Runtime(Engine):
         """
         if self._members.setdefault(client.client_id, client) is not client:
             raise ClientExistsError(
-                -22, f"client id {client.client_id} is used by another client of this process"
+                -22,
+                f"client id {client.client_id} is used by another client of this process: choose "
+                "another, or release() that one first",
             )
 
     def _global_change(self, event: Event) -> None:
@@ -91,8 +93,16 @@ class Runtime(Engine):
 
 # ---- the one of this process --------------------------------------------------------------
 
+_FIRST: Final = "call Client.initialize(unit_id) first"
+#: What is said of the library and of its clients in a forked child.
+_FORKED: Final = (
+    "belongs to the parent of this forked process: call Client.initialize() here, too, with "
+    'another unit, and create clients anew; or start processes with multiprocessing\'s "spawn"'
+)
+
 _lock = threading.RLock()
 _runtime: Runtime | None = None
+_missing = _FIRST  # why there is none
 
 
 def current() -> Runtime:
@@ -102,7 +112,7 @@ def current() -> Runtime:
         NotInitializedError: `Client.initialize` was not called, or not since `finalize` or a fork.
     """
     if _runtime is None:
-        raise NotInitializedError(-14, "call Client.initialize(unit_id) first")
+        raise NotInitializedError(-14, _missing)
     return _runtime
 
 
@@ -121,12 +131,13 @@ def initialize(
     params: str,
 ) -> None:
     """Do what `Client.initialize` says."""
-    global _runtime
+    global _runtime, _missing
     if not MIN_UNIT <= unit_id <= MAX_UNIT:
         raise UnitIdError(-12, f"unit_id is {unit_id}; NET clients have {MIN_UNIT} to {MAX_UNIT}")
     with _lock:
         if _runtime is None:
             _runtime = Runtime(unit_id, callback, lib_path, abi=abi, loop=loop, params=params)
+            _missing = _FIRST
             return
         if _runtime.settings != (lib_path, abi, loop, params):
             raise ArgumentError(
@@ -151,7 +162,7 @@ def initialize(
 def finalize(linger: float = LINGER) -> None:
     """Do what `Client.finalize` says."""
     global _runtime
-    milliseconds("linger", linger)  # before anything ends
+    seconds("linger", linger)  # before anything ends
     with _lock:
         runtime, _runtime = _runtime, None
     if runtime is not None:
@@ -191,11 +202,12 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    global _runtime, _lock
+    global _runtime, _lock, _missing
     _lock = threading.RLock()
     runtime, _runtime = _runtime, None
     if runtime is not None:
-        runtime.abandon()
+        _missing = f"the library {_FORKED}"
+        runtime.abandon(_FORKED)
     opening.abandon()
 
 

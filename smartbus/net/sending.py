@@ -37,7 +37,8 @@ HINTS: Final[Mapping[int, str]] = {
     -16: "cmd_type 0 is the bus's own",
     -17: "client types start at 2",
     -21: "too many clients in this process",
-    -22: "the vendor's library never forgets a client id, and this one was used before",
+    -22: "the vendor's library never forgets a client id, and this one was used before; choose "
+    "another",
 }
 
 
@@ -51,13 +52,14 @@ class SendingMethods:
     _client_id: int
     _servers: str  # which ones it talks to, for messages
     _released: bool
+    _ended: str  # what has become of the client, once `_released`
     _runtime: Engine
     _pump: Pump
     _send: Sender  # the library's function; `cut_off` once the client is released
 
     def _check_alive(self) -> None:
         if self._released:
-            raise ClientNotFoundError(-9, f"client {self._client_id} was released")
+            raise ClientNotFoundError(-9, f"client {self._client_id} {self._ended}")
 
     def send_data(
         self,
@@ -261,7 +263,7 @@ class SendingMethods:
 
     def _error(self, code: int, what: str) -> SmartBusError:
         if self._released:
-            hint = "the client was released"
+            hint = f"the client {self._ended}"
         elif code == -2:
             hint = f"not connected to {self._servers}"
         else:

@@ -6,6 +6,7 @@ from typing import Final
 
 from smartbus.encoding import encode_text
 from smartbus.errors import ArgumentError
+from smartbus.times import seconds
 
 # Longest texts in bytes; the libraries would silently cut what is longer (NET.md 2.1, 7.1, 8).
 MAX_USER: Final = 63
@@ -58,16 +59,7 @@ def whole(name: str, value: int, low: int = -_INT_MAX - 1, high: int = _INT_MAX)
     return value
 
 
-def milliseconds(name: str, seconds: float) -> int:
-    """Return `seconds`, called `name`, in whole milliseconds.
-
-    Raises:
-        ArgumentError: It is negative, not finite, or beyond 24 days.
-        TypeError: It is no number.
-    """
-    if not isinstance(seconds, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
-    if not 0 <= seconds <= _INT_MAX / 1000:
-        raise ArgumentError(-1, f"{name} is {seconds!r} s; it must be in 0..{_INT_MAX // 1000}")
+def milliseconds(name: str, value: float) -> int:
+    """Return a time of `value` seconds, called `name`, in whole milliseconds; see `seconds`."""
     # A tiny time is not the same as none.
-    return max(round(seconds * 1000), 1 if seconds > 0 else 0)
+    return max(round(seconds(name, value) * 1000), 1 if value > 0 else 0)

@@ -1,0 +1,38 @@
+"""Times that callers give, checked: seconds, as ``int`` or ``float``."""
+
+from __future__ import annotations
+
+from typing import Final, overload
+
+from .errors import ArgumentError
+
+__all__ = ["LONGEST", "seconds", "seconds_or_none"]
+
+#: Longest time (seconds): what the C interface can say, which is 24 days.
+LONGEST: Final = 0x7FFFFFFF // 1000
+
+
+def seconds(name: str, value: float, low: float = 0, high: float = LONGEST) -> float:
+    """Return `value`, called `name`, if it is a number of seconds in `low` … `high`.
+
+    Raises:
+        ArgumentError: It is out of range, or not a number at all (NaN).
+        TypeError: It is of another type; ``bool`` is, for ``timeout=True`` is a mistake.
+    """
+    given = type(value)
+    if not issubclass(given, (int, float)) or given is bool:
+        raise TypeError(f"{name} must be a number of seconds, not {given.__name__}")
+    if not low <= value <= high:
+        raise ArgumentError(-1, f"{name} is {value!r} s; it must be in {low:g}..{high}")
+    return value
+
+
+@overload
+def seconds_or_none(name: str, value: float) -> float: ...
+@overload
+def seconds_or_none(name: str, value: None) -> None: ...
+@overload
+def seconds_or_none(name: str, value: float | None) -> float | None: ...
+def seconds_or_none(name: str, value: float | None) -> float | None:
+    """Return `value`, called `name`, if it is None or passes `seconds`; raise as that does."""
+    return None if value is None else seconds(name, value)
