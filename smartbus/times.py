@@ -19,8 +19,8 @@ def seconds(name: str, value: float, low: float = 0, high: float = LONGEST) -> f
         ArgumentError: It is out of range, or not a number at all (NaN).
         TypeError: It is of another type; ``bool`` is, for ``timeout=True`` is a mistake.
     """
-    given = type(value)
-    if not issubclass(given, (int, float)) or given is bool:
+    given: type = type(value)
+    if given is bool or not issubclass(given, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {given.__name__}")
     if not low <= value <= high:
         raise ArgumentError(-1, f"{name} is {value!r} s; it must be in {low:g}..{high}")
