@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from smartbus.bus import Bus
+from smartbus.ipc import Client
 from tests.ipc_client.kinds import KINDS
 from tests.net.orphans import CALLS
 from tests.net.recorder import DEADLINE
@@ -87,6 +88,23 @@ sys.exit(7)
 """
 
 
+TAKEN = """
+import json, sys
+from pathlib import Path
+from smartbus.errors import ClientExistsError
+from smartbus.ipc import Client
+from tests.ipc_client.kinds import arguments
+
+client = Client.create(0, 18, **arguments(sys.argv[1], Path(sys.argv[2])))
+client.activate()
+try:
+    client.wait_connected(20)
+except ClientExistsError as error:
+    print(json.dumps({"message": error.message}))
+Client.destroy()
+"""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fork(bus: Bus, kind: str, tmp_path: Path) -> None:
     result = run_python(FORK, kind, str(tmp_path))
@@ -123,3 +141,13 @@ def test_a_client_that_still_looked_for_its_server(path: str, kind: str, tmp_pat
     )
     assert (done.returncode, done.stdout) == (7, "looking\n")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_client_id_that_another_process_has(bus: Bus, kind: str, tmp_path: Path) -> None:
+    with Client.create(0, 18, library="core") as first:
+        first.wait_connected(DEADLINE)
+        result = run_python(TAKEN, kind, str(tmp_path))
+        assert f"{bus.ipc_path} refused client 0: client exists already" in result["message"]
+        assert "choose another client id" in result["message"]
+        assert first.connected

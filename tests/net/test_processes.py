@@ -11,7 +11,7 @@ from typing import Any
 from smartbus.bus import Bus
 from smartbus.testing import FlowHost
 from tests.net.orphans import CALLS
-from tests.net.recorder import DEADLINE
+from tests.net.recorder import DEADLINE, connected
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,3 +122,29 @@ def test_a_process_that_forgets_to_finalize_ends_and_is_told(bus: Bus) -> None:
     result = run_python(LEAK, bus.host, str(bus.port))
     assert result["connected"] is True
     assert "NET client(s) 1 were not released" in result["stderr"]
+
+
+TAKEN = """
+import json, sys
+from smartbus.errors import RegisteredTwiceError
+from smartbus.net import Client
+Client.initialize(20, library="core", abi=sys.argv[3] == "abi")
+client = Client.create(1, 18, sys.argv[1], int(sys.argv[2]))
+client.activate()
+try:
+    client.wait_connected(20)
+except RegisteredTwiceError as error:
+    print(json.dumps({"message": error.message}))
+Client.finalize()
+"""
+
+
+def test_a_client_id_that_another_process_has(kind: str, net: str, bus: Bus) -> None:
+    with connected(bus) as first:
+        result = run_python(TAKEN, bus.host, str(bus.port), kind)
+        assert result["message"] == (
+            f"{bus.address} refused client 1: registered twice; another process is registered with "
+            "this client id: choose another client id (or unit), or end that process"
+        )
+        assert result["message"] + "; not trying again" in result["stderr"]  # it is logged, too
+        assert first.connected
