@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,60 +65,56 @@ def check_all(name: str, call: Call, *, none: bool = False) -> None:
         assert f"{name} {match}" in str(caught.value), label
 
 
-@contextmanager
-def net_client(bus: Bus) -> Iterator[net.Client]:
-    net.Client.initialize(20, library="core")
-    try:
-        with net.Client.create(1, 18, bus.host, bus.port) as client:
-            client.wait_connected(20)
-            yield client
-    finally:
-        net.Client.finalize()
+@pytest.fixture
+def net_client(bus: Bus, smartbus_net: type[net.Client]) -> net.Client:
+    smartbus_net.initialize(20, library="core")
+    client = smartbus_net.create(1, 18, bus.host, bus.port)
+    client.activate()
+    client.wait_connected(20)
+    return client
 
 
-@contextmanager
-def ipc_client(_: Bus) -> Iterator[ipc.Client]:
-    with ipc.Client.create(5, 18, library="core") as client:
-        client.wait_connected(20)
-        yield client
+@pytest.fixture
+def ipc_client(bus: Bus, smartbus_ipc: type[ipc.Client]) -> ipc.Client:
+    client = smartbus_ipc.create(5, 18, library="core")
+    client.activate()
+    client.wait_connected(20)
+    return client
 
 
-@pytest.mark.parametrize("make", [net_client, ipc_client])
-def test_clients(bus: Bus, make: Any) -> None:
-    with make(bus) as client:
-        flow = (0, 0, "Project", "Flow")
-        check_all("timeout", client.wait_connected, none=True)
-        check_all("timeout", lambda t: client.call_flow(*flow, timeout=t))
-        check_all("timeout", lambda t: client.launch_flow(*flow, 0, t, None))
-        check_all("expires", lambda t: client.notify(0, 0, "", "title", 0, t, "text"))
-        check_all("expires", lambda t: client.notify_many([(0, 0, b"t", b"x")], t))
-        check_all("timeout", lambda t: client.send_many(1, 3, 0, 0, 2, [b""], timeout=t))
-        assert client.connected
-        client.ping(0, 0, 1)  # nothing has ended
+@pytest.mark.parametrize("kind", ["net", "ipc"])
+def test_clients(kind: str, net_client: net.Client, ipc_client: ipc.Client) -> None:
+    client = net_client if kind == "net" else ipc_client
+    flow = (0, 0, "Project", "Flow")
+    check_all("timeout", client.wait_connected, none=True)
+    check_all("timeout", lambda t: client.call_flow(*flow, timeout=t))
+    check_all("timeout", lambda t: client.launch_flow(*flow, 0, t, None))
+    check_all("expires", lambda t: client.notify(0, 0, "", "title", 0, t, "text"))
+    check_all("expires", lambda t: client.notify_many([(0, 0, b"t", b"x")], t))
+    check_all("timeout", lambda t: client.send_many(1, 3, 0, 0, 2, [b""], timeout=t))
+    assert client.connected
+    client.ping(0, 0, 1)  # nothing has ended
 
 
-def test_ends(bus: Bus) -> None:
-    with net_client(bus) as client:
-        check_all("linger", net.Client.finalize)
-        assert client.connected
-    with ipc_client(bus) as local:
-        check_all("linger", local.dispose)
-        assert local.connected
+def test_ends(net_client: net.Client, ipc_client: ipc.Client) -> None:
+    check_all("linger", net.Client.finalize)
+    assert net_client.connected
+    check_all("linger", ipc_client.dispose)
+    assert ipc_client.connected
 
 
-def test_waiting_for_a_result(smartbus_ipsc: FlowHost, bus: Bus) -> None:
+def test_waiting_for_a_result(smartbus_ipsc: FlowHost, net_client: net.Client) -> None:
     smartbus_ipsc.write("P", "Wait", "AsynchInvoke(SmartbusWaitNotify('go', 0, 20000))")
-    with net_client(bus) as client:
-        future = client.call_flow(0, 0, "P", "Wait", timeout=20)
-        for wait in (future.result, future.exception, future.acknowledged.result):
-            with pytest.raises(TypeError, match="timeout must be a number of seconds, not str"):
-                wait("3")  # type: ignore[arg-type]
-            with pytest.raises(ArgumentError, match="timeout is nan s"):
-                wait(math.nan)
-        with pytest.raises(TimeoutError):
-            future.result(-1)  # as every future: it is over already
-        client.notify(0, 0, "", "go", 0, 20.0, "x")
-        assert future.result(20) == []
+    future = net_client.call_flow(0, 0, "P", "Wait", timeout=20)
+    for wait in (future.result, future.exception, future.acknowledged.result):
+        with pytest.raises(TypeError, match="timeout must be a number of seconds, not str"):
+            wait("3")  # type: ignore[arg-type]
+        with pytest.raises(ArgumentError, match="timeout is nan s"):
+            wait(math.nan)
+    with pytest.raises(FutureTimeout):
+        future.result(-1)  # as every future: it is over already
+    net_client.notify(0, 0, "", "go", 0, 20.0, "x")
+    assert future.result(20) == []
 
 
 def test_asyncio(bus: Bus) -> None:

@@ -6,23 +6,16 @@ The vendor's library is not here: it cannot be released, so it runs in processes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from smartbus.net import Client
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 UNIT = 20
 
 
 @pytest.fixture(autouse=True)
-def finalized() -> Iterator[None]:
+def finalized(smartbus_net: type[Client]) -> None:
     """End what a test initialised, also if it failed."""
-    yield
-    Client.finalize()
 
 
 @pytest.fixture(params=["core", "abi"])
