@@ -8,9 +8,9 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from smartbus import errors
+from smartbus.arguments import seconds
 from smartbus.encoding import decode_text, dumps_ascii, encode_text
 from smartbus.errors import ArgumentError, FlowError, SmartBusError
-from smartbus.times import seconds
 from smartbus.wire import IPSC, Cmd, CmdType, FlowAck, FlowCall, FlowReturn, Frame
 from smartbus.wire.system import MAX_FLOW_PARAMS
 

@@ -7,9 +7,9 @@ import logging
 import os
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from smartbus.arguments import seconds_or_none
 from smartbus.errors import NotInitializedError, SmartBusError, SmartBusTimeoutError, error_for
 from smartbus.refusals import refusal
-from smartbus.times import seconds_or_none
 from smartbus.wire import Frame, Registration
 from smartbus.wire.link import VERSION_2018
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from smartbus import errors
+from smartbus.arguments import seconds
 from smartbus.encoding import encode_text
 from smartbus.errors import ArgumentError, NotConnectedError
-from smartbus.times import seconds
 from smartbus.wire import (
     IPSC,
     MAX_DATA,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from smartbus.times import seconds
+from smartbus.arguments import seconds
 
 __all__ = ["Limits", "Timing"]
 

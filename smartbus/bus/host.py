@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from smartbus._c import lookup
 from smartbus._c.abi import MAX_SERVER_UNIT
 from smartbus._c.core_bus import ClientInfo, CoreBus, Stats
+from smartbus.arguments import seconds
 from smartbus.errors import (
     AlreadyConnectedError,
     ArgumentError,
@@ -23,7 +24,6 @@ from smartbus.errors import (
     NotInitializedError,
     UnitIdError,
 )
-from smartbus.times import seconds
 
 from .gate import Decision, Gate
 from .housekeeping import Housekeeper

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from smartbus._c.abi import IPC_SOCKET, IPC_SOCKET_ENVIRONMENT
+from smartbus.arguments import seconds
 from smartbus.errors import AlreadyConnectedError, ArgumentError
 from smartbus.events import Connected, GlobalConnect
 from smartbus.net.base import BusClient
 from smartbus.net.engine import LINGER
 from smartbus.net.sending import HINTS
-from smartbus.times import seconds
 
 from . import instance as _instance
 from .engine import IpcEngine
@@ -123,7 +123,7 @@ class Client(BusClient):
         Raises:
             ClientExistsError: There is one.
         """
-        return cls(*args, **kwargs)
+        return cls._made(*args, **kwargs)
 
     @classmethod
     def get(cls) -> Self:

@@ -29,9 +29,9 @@ import uuid as uuid_module
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
+from smartbus.arguments import LONGEST
 from smartbus.encoding import decode_text, encode_text
 from smartbus.errors import ArgumentError, SmartBusTimeoutError
-from smartbus.times import LONGEST
 from smartbus.wire.system import MAX_TITLE
 
 from .mailbox import MailboxClosed

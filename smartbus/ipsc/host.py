@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from smartbus.aio import FlowCall, Frame, Limits, Node, Notify, SmartBusClient, Timing
+from smartbus.arguments import seconds
 from smartbus.encoding import decode_text, decode_wire_text
 from smartbus.errors import (
     AlreadyConnectedError,
@@ -18,7 +19,6 @@ from smartbus.errors import (
     SmartBusError,
     UnitIdError,
 )
-from smartbus.times import seconds
 from smartbus.wire import IPSC, Cmd, CmdType, ProtocolError
 
 from .functions import FlowStopped

@@ -8,8 +8,8 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from smartbus.arguments import seconds
 from smartbus.errors import AlreadyConnectedError
-from smartbus.times import seconds
 
 if TYPE_CHECKING:
     from types import TracebackType

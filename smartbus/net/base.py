@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from smartbus._c import events as raw
+from smartbus.arguments import seconds_or_none, whole
 from smartbus.errors import ArgumentError, NotConnectedError, SmartBusTimeoutError, error_for
 from smartbus.events import (
     Connected,
@@ -22,7 +23,6 @@ from smartbus.events import (
 )
 from smartbus.head import Head
 from smartbus.refusals import refusal
-from smartbus.times import seconds_or_none
 
 from .batches import BatchMethods, cut_off_batch
 from .flowcalls import FlowCallMethods, FlowCalls
@@ -31,7 +31,7 @@ from .lane import Lane
 from .reading import BAD_RESULT, read
 from .sending import cut_off
 from .subscriptions import Subscribers, Subscription
-from .text import MAX_INFO, MAX_PASSWORD, MAX_USER, whole, wire_text
+from .text import MAX_INFO, MAX_PASSWORD, MAX_USER, wire_text
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -47,6 +47,7 @@ _E2 = TypeVar("_E2", bound=Event)
 _E3 = TypeVar("_E3", bound=Event)
 
 _TIMEOUT = -25
+_NO_ANSWER = "nobody has answered there (is it a SmartBus server?)"
 
 
 class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
@@ -68,9 +69,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
     ) -> None:
         self._client_id = whole("client_id", client_id, 0, 255)
         self._client_type = whole("client_type", client_type, 0, 255)
-        if event_executor is not None and not callable(getattr(event_executor, "submit", None)):
-            kind = type(event_executor).__name__
-            raise TypeError(f"event_executor must be an Executor, not {kind}")
+        _check_executor(event_executor)
         codecs.lookup(encoding)
         self._servers = servers
         self._user = user
@@ -97,6 +96,17 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
         self._pump = engine.pump
         self._send = engine.backend.sender(self._client_id)
         self._send_batch = engine.backend.batch_sender(self._client_id)
+
+    @classmethod
+    def _made(cls, *args: Any, **kwargs: Any) -> Self:
+        client = cls(*args, **kwargs)
+        if "_pump" not in vars(client):
+            raise TypeError(f"{cls.__qualname__}.__init__ must call super().__init__()")
+        return client
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies would send and receive as this one, but know nothing of its end.
+        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled")
 
     # ---- what it is ----------------------------------------------------------------------
 
@@ -143,7 +153,9 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
         """
         user = wire_text("user", self._user or "", MAX_USER)
         password = self._password if self._password is not None else ""
-        secret = wire_text("password", str(password), MAX_PASSWORD)
+        if isinstance(password, int):
+            password = str(password)
+        secret = wire_text("password", password, MAX_PASSWORD)
         return user, secret, wire_text("info", self._info or "")[:MAX_INFO]
 
     def _state(self) -> str:
@@ -182,18 +194,20 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
             while not self._connected:
                 self._check_alive()
                 if not self._activated:
-                    raise NotConnectedError(-2, f"client {self._client_id} was not activated")
+                    raise NotConnectedError(
+                        -2, f"client {self._client_id} was not activated: call activate() first"
+                    )
                 if self._refused:
                     raise refusal(self._failure, self._servers, self._client_id)
                 if self._pump.in_handler():
                     raise RuntimeError("wait_connected() would block the events it waits for")
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    why = f": {error_for(self._failure)}" if self._failure else ""
+                    why = error_for(self._failure) if self._failure else _NO_ANSWER
                     raise SmartBusTimeoutError(
                         _TIMEOUT,
                         f"client {self._client_id} is not connected to {self._servers} "
-                        f"after {timeout} s{why}",
+                        f"after {timeout} s: {why}",
                     )
                 self._changed.wait(left)
 
@@ -305,8 +319,11 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
             The subscription, which ends with its `Subscription.close` or with the client.
 
         Raises:
-            TypeError: `handler` cannot be called, or one is no class of events.
+            TypeError: `handler` cannot be called, or is a coroutine function, or one is no class
+                of events.
+            ClientNotFoundError: The client was released.
         """
+        self._check_alive()
         return self._subscribers.add(handler, event_types)
 
     def _receive(self, item: raw.Item) -> None:
@@ -379,3 +396,13 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
             self._failure = code
             self._refused = code != 0 and code not in self._passing
             self._changed.notify_all()
+
+
+def _check_executor(executor: Executor | None) -> None:
+    """Raise `TypeError` for what is no executor; a class of them is none."""
+    if executor is None:
+        return
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+        kind = executor if isinstance(executor, type) else type(executor)
+        what = f"the class {kind.__name__}" if kind is executor else kind.__name__
+        raise TypeError(f"event_executor must be an Executor, not {what}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from smartbus.arguments import whole
 from smartbus.errors import AlreadyConnectedError, ArgumentError
 
 from . import runtime as _runtime
 from .base import BusClient
 from .engine import LINGER
 from .log import LOGGER
-from .text import whole
 
 if TYPE_CHECKING:
     import asyncio
@@ -60,6 +60,7 @@ class Client(BusClient):
         NotInitializedError: `initialize` was not called.
         ClientExistsError: This process has a client with that id.
         ArgumentError: An argument is out of range.
+        TypeError: An argument is of a wrong type.
     """
 
     _records = LOGGER
@@ -81,8 +82,12 @@ class Client(BusClient):
         *,
         encoding: str = "utf-8",
     ) -> None:
+        if not isinstance(master_ip, str):
+            raise TypeError(f"master_ip must be str, not {type(master_ip).__name__}")
+        if slave_port is not None:
+            whole("slave_port", slave_port)
         self._master_ip = master_ip
-        self._master_port = master_port
+        self._master_port = whole("master_port", master_port)
         self._slave_ip = str(slave_ip) if slave_ip else None
         self._slave_port = slave_port if slave_port and slave_port != 0xFFFF else None
         servers = f"{master_ip}:{master_port}"
@@ -132,6 +137,7 @@ class Client(BusClient):
             UnitIdError: `unit_id` is out of range, or another unit has clients.
             LibraryNotFoundError: No library is usable; it lists what was tried.
             ArgumentError: Initialised already with another library, loop or params.
+            TypeError: An argument is of a wrong type.
         """
         if lib_path and library and lib_path != library:
             raise ArgumentError(-1, f"lib_path is {lib_path!r}, but library is {library!r}")
@@ -164,7 +170,7 @@ class Client(BusClient):
     @classmethod
     def create(cls, *args: Any, **kwargs: Any) -> Self:
         """Make a client; the arguments are those of the class."""
-        return cls(*args, **kwargs)
+        return cls._made(*args, **kwargs)
 
     @overload
     @classmethod

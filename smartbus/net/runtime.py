@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from smartbus._c import opening
 from smartbus._c.abi import MAX_UNIT, MIN_UNIT
+from smartbus.arguments import seconds
 from smartbus.errors import (
     ArgumentError,
     ClientExistsError,
@@ -24,9 +25,8 @@ from smartbus.errors import (
     error_for,
 )
 from smartbus.events import GlobalConnect
-from smartbus.times import seconds
 
-from .engine import LINGER, Engine
+from .engine import LINGER, Engine, check_loop
 from .log import LOGGER
 from .reading import read_global
 
@@ -56,6 +56,9 @@ class Runtime(Engine):
         params: str,
     ) -> None:
         """Load the library, initialise it and start to pump."""
+        check_loop(loop)
+        if not isinstance(params, str):
+            raise TypeError(f"params must be str, not {type(params).__name__}")
         self.unit_id = unit_id
         self.settings = (lib_path, abi, loop, params)
         self.callback = callback
@@ -63,7 +66,8 @@ class Runtime(Engine):
         code = backend.init(unit_id, params)
         if code < 0:
             backend.close()
-            raise error_for(code, f"initialising {backend.path} as unit {unit_id} failed")
+            why = error_for(code).message
+            raise error_for(code, f"initialising {backend.path} as unit {unit_id} failed: {why}")
         super().__init__(backend, loop, LOGGER)
         self.clients = cast("dict[int, Client]", self._members)  # `add` is the only way in
 
@@ -132,6 +136,7 @@ def initialize(
 ) -> None:
     """Do what `Client.initialize` says."""
     global _runtime, _missing
+    _check_callback(callback)
     if not MIN_UNIT <= unit_id <= MAX_UNIT:
         raise UnitIdError(-12, f"unit_id is {unit_id}; NET clients have {MIN_UNIT} to {MAX_UNIT}")
     with _lock:
@@ -157,6 +162,12 @@ def initialize(
                 )
             _runtime.unit_id = unit_id
         _runtime.callback = callback
+
+
+def _check_callback(callback: object) -> None:
+    if callback is not None and not callable(callback):
+        kind = type(callback).__name__
+        raise TypeError(f"global_connect_callback must be callable, not {kind}")
 
 
 def finalize(linger: float = LINGER) -> None:
@@ -185,7 +196,9 @@ def resolve(host: str, port: int) -> tuple[bytes, int]:
     try:
         found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise ConnectFailedError(-20, f"{host!r} has no IPv4 address: {error}") from error
+        apart = " (host and port are two arguments)" if ":" in host or "/" in host else ""
+        message = f"{host!r} has no IPv4 address{apart}: {error}"
+        raise ConnectFailedError(-20, message) from error
     return str(found[0][4][0]).encode("ascii"), port
 
 

@@ -7,8 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from smartbus._c.abi import MAX_DATA, MAX_TITLE
+from smartbus.arguments import whole
 from smartbus.encoding import dumps_ascii
 from smartbus.errors import (
+    ArgumentError,
     ClientNotFoundError,
     CommandTypeError,
     SmartBusError,
@@ -16,7 +18,7 @@ from smartbus.errors import (
     error_for,
 )
 
-from .text import MAX_ID, milliseconds, whole, wire_text
+from .text import MAX_ID, milliseconds, wire_text
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -205,7 +207,7 @@ class SendingMethods:
             wire_text("flow_id", flow_id, MAX_ID),
             whole("mode", mode, 0, 255),
             milliseconds("timeout", timeout),
-            dumps_ascii(list(params or ())).encode("ascii"),
+            _json(params),
         )
         return launch, (
             f"{name}(unit {server_unit_id}, process {process_index}, {project_id!r}, "
@@ -284,8 +286,30 @@ class SendingMethods:
         if data is None:
             return b""
         if isinstance(data, str):
-            return data.encode(self.encoding)
-        return bytes(memoryview(data))  # bytes() alone would take numbers, too
+            try:
+                return data.encode(self.encoding)
+            except UnicodeEncodeError as error:
+                raise ArgumentError(-1, f"data cannot be encoded: {error}") from error
+        try:
+            return bytes(memoryview(data))  # bytes() alone would take numbers, too
+        except TypeError:
+            kind = type(data).__name__
+            raise TypeError(f"data must be text or a bytes-like object, not {kind}") from None
+
+
+def _json(params: Sequence[Any] | None) -> bytes:
+    """Return the parameters of a flow as they travel.
+
+    Raises:
+        ArgumentError: They hold a NaN, or themselves, or are nested too deeply.
+        TypeError: They hold what JSON does not know.
+    """
+    try:
+        return dumps_ascii(list(params or ())).encode("ascii")
+    except TypeError as error:
+        raise TypeError(f"params are no JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError(-1, f"params are no JSON: {error}") from None
 
 
 def cut_off(*_: object) -> int:

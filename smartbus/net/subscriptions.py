@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -86,10 +87,12 @@ class Subscribers:
         """Have `handler` hear of events of these classes and their subclasses; none means all.
 
         Raises:
-            TypeError: One is no class of events, or `handler` cannot be called.
+            TypeError: One is no class of events, or `handler` cannot be called, or only awaited.
         """
         if not callable(handler):
             raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError("a handler is called, not awaited: it cannot be a coroutine function")
         for given in event_types:
             if not _is_event_type(given):
                 raise TypeError(f"{given!r} is no class of smartbus.events")

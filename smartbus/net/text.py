@@ -1,20 +1,18 @@
-"""What goes into the C interface, checked: texts, whole numbers, times."""
+"""What goes into the C interface, checked: texts, and times in milliseconds."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from smartbus.arguments import seconds
 from smartbus.encoding import encode_text
 from smartbus.errors import ArgumentError
-from smartbus.times import seconds
 
 # Longest texts in bytes; the libraries would silently cut what is longer (NET.md 2.1, 7.1, 8).
 MAX_USER: Final = 63
 MAX_PASSWORD: Final = 127
 MAX_INFO: Final = 255
 MAX_ID: Final = 31
-
-_INT_MAX: Final = 0x7FFFFFFF
 
 
 def wire_text(name: str, value: str | bytes, limit: int | None = None) -> bytes:
@@ -43,20 +41,6 @@ def wire_text(name: str, value: str | bytes, limit: int | None = None) -> bytes:
     if limit is not None and len(raw) > limit:
         raise ArgumentError(-1, f"{name} has {len(raw)} bytes; {limit} fit")
     return raw
-
-
-def whole(name: str, value: int, low: int = -_INT_MAX - 1, high: int = _INT_MAX) -> int:
-    """Return `value`, called `name`, if it is an ``int`` in `low` … `high`.
-
-    Raises:
-        ArgumentError: It is out of range.
-        TypeError: It is not an ``int``.
-    """
-    if not isinstance(value, int):
-        raise TypeError(f"{name} must be int, not {type(value).__name__}")
-    if not low <= value <= high:
-        raise ArgumentError(-1, f"{name} is {value}; it must be in {low}..{high}")
-    return value
 
 
 def milliseconds(name: str, value: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from smartbus.aio import Frame, Node, SmartBusClient
-from smartbus.times import seconds
+from smartbus.arguments import seconds
 
 from .loop import LoopThread
 from .waiting import TIMEOUT, Record

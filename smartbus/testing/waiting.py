@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from smartbus.times import seconds
+from smartbus.arguments import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

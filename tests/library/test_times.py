@@ -13,12 +13,12 @@ import pytest
 
 from smartbus import ipc, net
 from smartbus.aio import SmartBusClient, Timing
+from smartbus.arguments import LONGEST, seconds, seconds_or_none
 from smartbus.bus import Bus
 from smartbus.errors import ArgumentError
 from smartbus.ipsc import Ipsc, IpscThread
 from smartbus.testing import FlowHost, Record, RecordingClient, wait_until, wait_until_async
 from smartbus.testing.loop import LoopThread
-from smartbus.times import LONGEST, seconds, seconds_or_none
 
 if TYPE_CHECKING:
     from smartbus.testing import ClientFactory

@@ -1,4 +1,4 @@
-"""Times that callers give, checked: seconds, as ``int`` or ``float``."""
+"""Numbers that callers give, checked: times in seconds, and whole numbers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Final, overload
 
 from .errors import ArgumentError
 
-__all__ = ["LONGEST", "seconds", "seconds_or_none"]
+__all__ = ["LONGEST", "seconds", "seconds_or_none", "whole"]
+
+_INT_MAX: Final = 0x7FFFFFFF
 
 #: Longest time (seconds): what the C interface can say, which is 24 days.
-LONGEST: Final = 0x7FFFFFFF // 1000
+LONGEST: Final = _INT_MAX // 1000
 
 
 def seconds(name: str, value: float, low: float = 0, high: float = LONGEST) -> float:
@@ -36,3 +38,17 @@ def seconds_or_none(name: str, value: float | None) -> float | None: ...
 def seconds_or_none(name: str, value: float | None) -> float | None:
     """Return `value`, called `name`, if it is None or passes `seconds`; raise as that does."""
     return None if value is None else seconds(name, value)
+
+
+def whole(name: str, value: int, low: int = -_INT_MAX - 1, high: int = _INT_MAX) -> int:
+    """Return `value`, called `name`, if it is an ``int`` in `low` … `high`.
+
+    Raises:
+        ArgumentError: It is out of range.
+        TypeError: It is not an ``int``.
+    """
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be int, not {type(value).__name__}")
+    if not low <= value <= high:
+        raise ArgumentError(-1, f"{name} is {value}; it must be in {low}..{high}")
+    return value
