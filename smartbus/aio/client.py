@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from smartbus import errors
+from smartbus.arguments import whole
 from smartbus.encoding import decode_wire_text, encode_text
 from smartbus.errors import ArgumentError, NotConnectedError, SmartBusError
 from smartbus.wire import (
@@ -121,7 +123,20 @@ class SmartBusClient(FlowCaller):
             UnitIdError: `unit_id` is out of range.
             ClientIdError: `client_id` is out of range.
             ClientTypeError: `client_type` is out of range.
+            TypeError: An argument is of a wrong type.
+            LookupError: There is no such `encoding`.
         """
+        numbers = {
+            "port": port,
+            "unit_id": unit_id,
+            "client_id": client_id,
+            "client_type": client_type,
+        }
+        for name, number in numbers.items():
+            whole(name, number)
+        if not isinstance(host, str):
+            raise TypeError(f"host must be str, not {type(host).__name__}")
+        codecs.lookup(encoding)
         if not 2 <= client_type <= 255:
             raise errors.ClientTypeError(-17, f"client type {client_type} is not in 2..255")
         if not host or not 0 < port < 65535:

@@ -117,7 +117,8 @@ class Connection:
                 raise NotInitializedError(-14, "the client is not running")
             left = None if until is None else until - loop.time()
             if left is not None and left <= 0:
-                raise SmartBusTimeoutError(-25, f"not connected within {timeout:g} s")
+                where = f"{self._host}:{self._port}"
+                raise SmartBusTimeoutError(-25, f"not connected to {where} within {timeout:g} s")
             await self._change(left)
 
     async def wait_ended(self) -> None:

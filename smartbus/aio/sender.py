@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from smartbus import errors
-from smartbus.arguments import seconds
+from smartbus.arguments import seconds, whole
 from smartbus.encoding import encode_text
 from smartbus.errors import ArgumentError, NotConnectedError
 from smartbus.wire import (
@@ -148,7 +148,7 @@ class Sender:
             SmartBusError: As `check_send`.
         """
         check_server(server_unit_id)
-        text = encode_text(txt) if isinstance(txt, str) else txt
+        text = txt if isinstance(txt, (bytes, bytearray)) else encode_text(txt)
         if not title or not text:
             raise ArgumentError(-1, "a notify needs a title and a text")
         if len(text) > MAX_NOTIFY_TEXT:
@@ -168,10 +168,16 @@ class Sender:
     def _bytes_of(self, data: Data) -> bytes:
         if data is None:
             return b""
-        return data.encode(self.encoding) if isinstance(data, str) else bytes(data)
+        if isinstance(data, str):
+            return data.encode(self.encoding)
+        try:
+            return bytes(memoryview(data))  # bytes() alone would take numbers, too
+        except TypeError:
+            kind = type(data).__name__
+            raise TypeError(f"data must be text or a bytes-like object, not {kind}") from None
 
 
 def check_server(unit_id: int) -> None:
     """Raise `UnitIdError` if `unit_id` is above those of servers."""
-    if unit_id > MAX_SERVER:
+    if whole("server_unit_id", unit_id) > MAX_SERVER:
         raise errors.UnitIdError(-12, f"unit {unit_id} is no server's, those are 0..{MAX_SERVER}")

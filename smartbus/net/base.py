@@ -27,7 +27,7 @@ from smartbus.refusals import refusal
 from .batches import BatchMethods, cut_off_batch
 from .flowcalls import FlowCallMethods, FlowCalls
 from .handlers import EventHandlers
-from .lane import Lane
+from .lane import Lane, check_executor
 from .reading import BAD_RESULT, read
 from .sending import cut_off
 from .subscriptions import Subscribers, Subscription
@@ -69,7 +69,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
     ) -> None:
         self._client_id = whole("client_id", client_id, 0, 255)
         self._client_type = whole("client_type", client_type, 0, 255)
-        _check_executor(event_executor)
+        check_executor(event_executor)
         codecs.lookup(encoding)
         self._servers = servers
         self._user = user
@@ -396,13 +396,3 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
             self._failure = code
             self._refused = code != 0 and code not in self._passing
             self._changed.notify_all()
-
-
-def _check_executor(executor: Executor | None) -> None:
-    """Raise `TypeError` for what is no executor; a class of them is none."""
-    if executor is None:
-        return
-    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
-        kind = executor if isinstance(executor, type) else type(executor)
-        what = f"the class {kind.__name__}" if kind is executor else kind.__name__
-        raise TypeError(f"event_executor must be an Executor, not {what}")

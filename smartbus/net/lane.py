@@ -70,3 +70,13 @@ class Lane:
     def abandon(self) -> None:
         """Forget who may have held the lock: this is a forked child."""
         self._changed = threading.Condition()
+
+
+def check_executor(executor: Executor | None) -> None:
+    """Raise `TypeError` for what is no executor; a class of them is none."""
+    if executor is None:
+        return
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+        kind = executor if isinstance(executor, type) else type(executor)
+        what = f"the class {kind.__name__}" if kind is executor else kind.__name__
+        raise TypeError(f"event_executor must be an Executor, not {what}")
