@@ -1,12 +1,15 @@
-"""Numbers that callers give, checked: times in seconds, and whole numbers."""
+"""What callers give, checked: times in seconds, whole numbers, texts, bytes."""
 
 from __future__ import annotations
 
-from typing import Final, overload
+from typing import TYPE_CHECKING, Final, overload
 
 from .errors import ArgumentError
 
-__all__ = ["LONGEST", "seconds", "seconds_or_none", "whole"]
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["LONGEST", "integers", "raw", "seconds", "seconds_or_none", "text", "whole"]
 
 _INT_MAX: Final = 0x7FFFFFFF
 
@@ -23,7 +26,7 @@ def seconds(name: str, value: float, low: float = 0, high: float = LONGEST) -> f
     """
     given: type = type(value)
     if given is bool or not issubclass(given, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {given.__name__}")
+        raise _wrong(name, "a number of seconds", value)
     if not low <= value <= high:
         raise ArgumentError(-1, f"{name} is {value!r} s; it must be in {low:g}..{high}")
     return value
@@ -48,7 +51,33 @@ def whole(name: str, value: int, low: int = -_INT_MAX - 1, high: int = _INT_MAX)
         TypeError: It is not an ``int``.
     """
     if not isinstance(value, int):
-        raise TypeError(f"{name} must be int, not {type(value).__name__}")
+        raise _wrong(name, "int", value)
     if not low <= value <= high:
         raise ArgumentError(-1, f"{name} is {value}; it must be in {low}..{high}")
     return value
+
+
+def integers(**values: int) -> None:
+    """Raise `TypeError` for the first of `values` that is no ``int``, with its name."""
+    for name, value in values.items():
+        if not isinstance(value, int):
+            raise _wrong(name, "int", value)
+
+
+def text(name: str, value: str) -> str:
+    """Return `value`, called `name`, if it is ``str``; raise `TypeError` if not."""
+    if not isinstance(value, str):
+        raise _wrong(name, "str", value)
+    return value
+
+
+def raw(name: str, value: Buffer) -> bytes:
+    """Return the bytes of `value`, called `name`; raise `TypeError` if it has none."""
+    try:
+        return bytes(memoryview(value))  # bytes() alone would take numbers, too
+    except TypeError:
+        raise _wrong(name, "text or a bytes-like object", value) from None
+
+
+def _wrong(name: str, expected: str, value: object) -> TypeError:
+    return TypeError(f"{name} must be {expected}, not {type(value).__name__}")

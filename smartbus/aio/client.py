@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from smartbus import errors
-from smartbus.arguments import whole
+from smartbus.arguments import integers, text
 from smartbus.encoding import decode_wire_text, encode_text
 from smartbus.errors import ArgumentError, NotConnectedError, SmartBusError
 from smartbus.wire import (
@@ -126,16 +126,8 @@ class SmartBusClient(FlowCaller):
             TypeError: An argument is of a wrong type.
             LookupError: There is no such `encoding`.
         """
-        numbers = {
-            "port": port,
-            "unit_id": unit_id,
-            "client_id": client_id,
-            "client_type": client_type,
-        }
-        for name, number in numbers.items():
-            whole(name, number)
-        if not isinstance(host, str):
-            raise TypeError(f"host must be str, not {type(host).__name__}")
+        text("host", host)
+        integers(port=port, unit_id=unit_id, client_id=client_id, client_type=client_type)
         codecs.lookup(encoding)
         if not 2 <= client_type <= 255:
             raise errors.ClientTypeError(-17, f"client type {client_type} is not in 2..255")

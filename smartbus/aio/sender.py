@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from smartbus import errors
-from smartbus.arguments import seconds, whole
+from smartbus.arguments import raw, seconds, whole
 from smartbus.encoding import encode_text
 from smartbus.errors import ArgumentError, NotConnectedError
 from smartbus.wire import (
@@ -170,11 +170,7 @@ class Sender:
             return b""
         if isinstance(data, str):
             return data.encode(self.encoding)
-        try:
-            return bytes(memoryview(data))  # bytes() alone would take numbers, too
-        except TypeError:
-            kind = type(data).__name__
-            raise TypeError(f"data must be text or a bytes-like object, not {kind}") from None
+        return raw("data", data)
 
 
 def check_server(unit_id: int) -> None:

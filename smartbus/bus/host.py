@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from smartbus._c import lookup
 from smartbus._c.abi import MAX_SERVER_UNIT
 from smartbus._c.core_bus import ClientInfo, CoreBus, Stats
-from smartbus.arguments import seconds, whole
+from smartbus.arguments import integers, seconds, text, whole
 from smartbus.errors import (
     AlreadyConnectedError,
     ArgumentError,
@@ -96,17 +96,9 @@ class Bus:
         ipc_path: str | os.PathLike[str] | None = None,
         ipc_mode: int = 0o660,
     ) -> None:
-        numbers = {
-            "port": port,
-            "unit_id": unit_id,
-            "max_frame": max_frame,
-            "max_links": max_links,
-            "ipc_mode": ipc_mode,
-        }
-        for name, number in numbers.items():
-            whole(name, number)
-        if not isinstance(host, str):
-            raise TypeError(f"host must be str, not {type(host).__name__}")
+        text("host", host)
+        integers(port=port, unit_id=unit_id, ipc_mode=ipc_mode)
+        integers(max_frame=max_frame, max_links=max_links)
         if not 0 <= unit_id <= MAX_SERVER_UNIT:
             raise UnitIdError(-12, f"unit_id is {unit_id}; servers have 0 to {MAX_SERVER_UNIT}")
         if not 0 <= port <= 0xFFFF:

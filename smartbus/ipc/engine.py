@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from smartbus._c import opening
+from smartbus.arguments import text
 from smartbus.errors import error_for
 from smartbus.net.engine import Engine, check_loop
 from smartbus.net.sending import HINTS
@@ -41,8 +42,7 @@ class IpcEngine(Engine):
             SmartBusError: The library refused, for instance the client type.
         """
         check_loop(loop)
-        if not isinstance(params, str):
-            raise TypeError(f"params must be str, not {type(params).__name__}")
+        text("params", params)
         backend = opening.open_ipc(lib_path, abi=abi)
         code = backend.init(client.client_id, client.client_type, params)
         if code < 0:

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from smartbus.aio import FlowCall, Frame, Limits, Node, Notify, SmartBusClient, Timing
-from smartbus.arguments import seconds, whole
+from smartbus.arguments import integers, seconds
 from smartbus.encoding import decode_text, decode_wire_text
 from smartbus.errors import (
     AlreadyConnectedError,
@@ -110,8 +110,8 @@ class Ipsc:
             UnitIdError: `unit_id` is no server's unit, 0..15.
             ClientIdError: `process_index` is out of range.
         """
-        whole("max_runs", max_runs)
-        if whole("unit_id", unit_id) > 15:
+        integers(max_runs=max_runs, unit_id=unit_id)
+        if unit_id > 15:
             raise UnitIdError(-12, f"an IPSC lives in a server's unit, 0..15, not {unit_id}")
         self._answer_delay = seconds("answer_delay", answer_delay)
         self._stop_timeout = seconds("stop_timeout", stop_timeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from smartbus.arguments import whole
+from smartbus.arguments import integers, text, whole
 from smartbus.errors import AlreadyConnectedError, ArgumentError
 
 from . import runtime as _runtime
@@ -82,12 +82,9 @@ class Client(BusClient):
         *,
         encoding: str = "utf-8",
     ) -> None:
-        if not isinstance(master_ip, str):
-            raise TypeError(f"master_ip must be str, not {type(master_ip).__name__}")
-        if slave_port is not None:
-            whole("slave_port", slave_port)
-        self._master_ip = master_ip
-        self._master_port = whole("master_port", master_port)
+        integers(master_port=master_port, slave_port=slave_port or 0)
+        self._master_ip = text("master_ip", master_ip)
+        self._master_port = master_port
         self._slave_ip = str(slave_ip) if slave_ip else None
         self._slave_port = slave_port if slave_port and slave_port != 0xFFFF else None
         servers = f"{master_ip}:{master_port}"

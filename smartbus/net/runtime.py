@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from smartbus._c import opening
 from smartbus._c.abi import MAX_UNIT, MIN_UNIT
-from smartbus.arguments import seconds
+from smartbus.arguments import seconds, text
 from smartbus.errors import (
     ArgumentError,
     ClientExistsError,
@@ -57,8 +57,7 @@ class Runtime(Engine):
     ) -> None:
         """Load the library, initialise it and start to pump."""
         check_loop(loop)
-        if not isinstance(params, str):
-            raise TypeError(f"params must be str, not {type(params).__name__}")
+        text("params", params)
         self.unit_id = unit_id
         self.settings = (lib_path, abi, loop, params)
         self.callback = callback

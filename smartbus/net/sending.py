@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from smartbus._c.abi import MAX_DATA, MAX_TITLE
-from smartbus.arguments import whole
+from smartbus.arguments import raw, whole
 from smartbus.encoding import dumps_ascii
 from smartbus.errors import (
     ArgumentError,
@@ -290,11 +290,7 @@ class SendingMethods:
                 return data.encode(self.encoding)
             except UnicodeEncodeError as error:
                 raise ArgumentError(-1, f"data cannot be encoded: {error}") from error
-        try:
-            return bytes(memoryview(data))  # bytes() alone would take numbers, too
-        except TypeError:
-            kind = type(data).__name__
-            raise TypeError(f"data must be text or a bytes-like object, not {kind}") from None
+        return raw("data", data)
 
 
 def _json(params: Sequence[Any] | None) -> bytes:
