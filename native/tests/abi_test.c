@@ -1,5 +1,5 @@
-/* The vendor's thirteen functions, as an application sees them: through callbacks on a thread of
- * the library's own. One process-wide state, so the cases depend on their order. */
+/* The vendor's thirteen functions, as an application sees them: through callbacks on threads of
+ * the library's own (abi_timeout_test.c has the second one's). One process-wide state, so the cases depend on their order. */
 #include "abi_net.h"
 
 /* ---- cases ----------------------------------------------------------------- */

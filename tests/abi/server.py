@@ -113,6 +113,10 @@ class Peer:
         with contextlib.suppress(OSError):  # the client was first
             self._connection.shutdown(socket.SHUT_RDWR)
 
+    def half_close(self) -> None:
+        """Say that nothing more will come."""
+        self._connection.shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """Break the connection."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
