@@ -86,7 +86,7 @@ struct sb_net {
   struct sbi_flows flows;
   struct sbi_timer flow_tick;
   int timeout_read, timeout_write; /* wake the thread for time-outs; -1: they are events */
-  bool timeouts_rest;              /* that thread waits for a flow call */
+  int64_t next_look;               /* ms, of that thread; 0: it waits for a flow call */
   int32_t flow_id, notify_id;
   int ack_wait_ms; /* for flow acks; 0: the call's time-out, clamped to 1..5 s (S 7.4) */
   bool hear_acks, hear_returns, hear_globals;

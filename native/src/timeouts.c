@@ -51,8 +51,8 @@ void sbi_timeouts_start(sb_net *net) {
   if (!has_thread(net)) {
     if (net->flow_tick.place == 0)
       sbi_timer_set(&net->loop, &net->flow_tick, sbi_now_ms() + SBI_FLOW_TICK_MS);
-  } else if (net->timeouts_rest) {
-    net->timeouts_rest = false;
+  } else if (net->next_look == 0) {
+    net->next_look = sbi_now_ms() + SBI_FLOW_TICK_MS;
     sbi_wake_signal(net->timeout_write);
   }
 }
@@ -65,10 +65,16 @@ bool sbi_timeouts_by_thread(sb_net *net) {
 
 bool sbi_timeouts_step(sb_net *net, sb_event *event, char project[SBI_PROJECT_MAX]) {
   pthread_mutex_lock(&net->lock);
-  bool over = take(net, sbi_now_ms(), event, project);
-  if (over) trace(net, event);
-  net->timeouts_rest = !over && !flows_wait(net);
-  int wait = net->timeouts_rest ? -1 : SBI_FLOW_TICK_MS;
+  int64_t now = sbi_now_ms();
+  bool look = net->next_look != 0 && now >= net->next_look;
+  bool over = look && take(net, now, event, project);
+  if (over)
+    trace(net, event);
+  else if (!flows_wait(net))
+    net->next_look = 0;
+  else if (look)
+    net->next_look = now + SBI_FLOW_TICK_MS;
+  int wait = net->next_look == 0 ? -1 : (int)(net->next_look - now);
   pthread_mutex_unlock(&net->lock);
   if (over) return true;
   struct pollfd polled = {.fd = net->timeout_read, .events = POLLIN};
