@@ -1,9 +1,11 @@
 /* Time-outs of flow calls through the vendor's functions: on a thread of their own (NET.md 9.5),
  * which a callback of the network does not hold up, nor the other way round. */
+#include <sys/resource.h>
+
 #include "abi_net.h"
 
 static int listener, port;
-static struct raw raw;
+static struct raw raw = {.fd = -1};
 
 /* One client is registered, all callbacks are set. */
 static void begin(void) {
@@ -47,6 +49,25 @@ static struct call expect_timeout(enum kind kind, int id) {
 }
 
 /* ---- cases ----------------------------------------------------------------- */
+
+/* With one descriptor more each time, until it has enough for both threads; none is left behind. */
+static void init_without_descriptors(void) {
+  struct rlimit before, few;
+  int result = SB_ENOMEM, free_one = dup(listener), open = check_descriptors();
+  REQUIRE(free_one >= 0);
+  REQUIRE_INT(getrlimit(RLIMIT_NOFILE, &before), 0);
+  few = before;
+  few.rlim_cur = (rlim_t)free_one + 1;
+  for (; result == SB_ENOMEM && few.rlim_cur < (rlim_t)free_one + 50; few.rlim_cur++) {
+    CHECK_INT(check_descriptors(), open);
+    REQUIRE_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+    result = SmartBusNetCli_Init(19);
+  }
+  REQUIRE_INT(setrlimit(RLIMIT_NOFILE, &before), 0);
+  CHECK_INT(result, 0);
+  CHECK(few.rlim_cur > (rlim_t)free_one + 3);
+  close(free_one);
+}
 
 static void beside_a_blocked_callback(void) {
   begin();
@@ -227,6 +248,8 @@ static void each(void (*run)(void)) {
   static void case_##name(void) { \
     each(name);                   \
   }
+#define ROW(name) {#name, case_##name, false}
+CASE(init_without_descriptors)
 CASE(beside_a_blocked_callback)
 CASE(a_blocked_timeout)
 CASE(answer_or_timeout)
@@ -236,15 +259,13 @@ CASE(release_inside_a_timeout_beside_a_callback)
 CASE(another_life_from_inside_a_timeout)
 
 int main(void) {
-  return check_run((struct check_case[]){
-      {"beside_a_blocked_callback", case_beside_a_blocked_callback, false},
-      {"a_blocked_timeout", case_a_blocked_timeout, false},
-      {"answer_or_timeout", case_answer_or_timeout, false},
-      {"release_beside_a_timeout", case_release_beside_a_timeout, false},
-      {"release_inside_a_timeout", case_release_inside_a_timeout, false},
-      {"release_inside_a_timeout_beside_a_callback",
-       case_release_inside_a_timeout_beside_a_callback, false},
-      {"another_life_from_inside_a_timeout", case_another_life_from_inside_a_timeout, false},
-      {0},
-  });
+  return check_run((struct check_case[]){ROW(init_without_descriptors),
+                                         ROW(beside_a_blocked_callback),
+                                         ROW(a_blocked_timeout),
+                                         ROW(answer_or_timeout),
+                                         ROW(release_beside_a_timeout),
+                                         ROW(release_inside_a_timeout),
+                                         ROW(release_inside_a_timeout_beside_a_callback),
+                                         ROW(another_life_from_inside_a_timeout),
+                                         {0}});
 }
