@@ -38,6 +38,11 @@ __all__ = ["Bus"]
 
 _log = logging.getLogger("smartbus.bus")
 
+#: Bytes of the largest packet that is accepted, header and padding included, unless somebody
+#: says otherwise; and what they must say at least, so that a registration fits.
+MAX_FRAME: Final = 64 << 20
+LEAST_MAX_FRAME: Final = 8192
+
 #: How long closing waits for the housekeeping thread (seconds).
 CLOSE_PATIENCE: Final = 5.0
 
@@ -63,7 +68,8 @@ class Bus:
             `Registration` and returns a code (in a thread; 0 accepts), or None for everybody.
         idle_timeout: A connection that is silent for so long (seconds) is closed.
         slow_timeout: A client that is behind for so long (seconds) is cut off.
-        max_frame: Bytes of the largest packet accepted.
+        max_frame: Bytes of the largest packet accepted, with its header and padding. Who sends a
+            larger one is disconnected, with a line in the log that says how large it was.
         max_links: So many connections at most. When there are as many, the oldest that have not
             registered make way for others; clients never do, further connections wait.
         max_memory: So many bytes all queues and unfinished packets may take together. When they
@@ -90,7 +96,7 @@ class Bus:
         *,
         idle_timeout: float = 15.0,
         slow_timeout: float = 5.0,
-        max_frame: int = 64 << 20,
+        max_frame: int = MAX_FRAME,
         max_links: int = 1024,
         max_memory: int = 256 << 20,
         ipc_path: str | os.PathLike[str] | None = None,
@@ -105,7 +111,7 @@ class Bus:
             raise ArgumentError(-1, f"port {port} is not in 0..65535")
         seconds("idle_timeout", idle_timeout, 0.001, 1_000_000)
         seconds("slow_timeout", slow_timeout, 0.001, 1_000_000)
-        if not 1 <= max_links <= 1 << 20 or not 8192 <= max_frame <= 0x7FFFFFFF:
+        if not 1 <= max_links <= 1 << 20 or not LEAST_MAX_FRAME <= max_frame <= 0x7FFFFFFF:
             raise ArgumentError(-1, "max_links must be in 1..1048576, max_frame 8192..2147483647")
         whole("max_memory", max_memory, 1 << 20, (1 << 63) - 1)
         if not 0 <= ipc_mode <= 0o777:

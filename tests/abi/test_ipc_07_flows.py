@@ -240,9 +240,11 @@ def result_timeout(timeout: int, seconds: float) -> None:
         world.begin()
         began = time.monotonic()
         number = call(world, 0, timeout)
-        acked(world, number)
-        (event,) = timed_out(world, ("flow_ret", number))
-        assert seconds - 0.05 <= event.at - began
+        world.peer.system(Cmd.FLOW_ACK, flow_ack(number, 1, b""))
+        events = {event.kind: event for event in (world.library.next(), world.library.next())}
+        assert events["flow_ack"].values[4:6] == (number, 1)
+        assert events["flow_ret"].values[2:] == (None, b"P", number, -25, b"")
+        assert seconds - 0.05 <= events["flow_ret"].at - began
         world.peer.system(Cmd.FLOW_RETURN, flow_result(number, b"[]"))
         world.nothing_called()
 
