@@ -1,13 +1,14 @@
 """Messages per second between a `smartbus.aio.tcp.TcpClient` and a `OneClientServer`.
 
-Run it as ``.venv/bin/python benchmarks/aio_tcp.py``. Each end has a process of its own. Beside them,
-in the same call and with the same work, a pair of plain asyncio streams (``aio_tcp_streams.py``:
-``readuntil``, ``json.loads``, a callback; ``write`` and ``await drain``). Both use asyncio's own loop,
-or with ``--uvloop`` uvloop. JSON of about 100 bytes; what comes is counted and must be in order.
+Run it as ``.venv/bin/python benchmarks/aio_tcp.py``. Each end has a process of its own. Beside
+them, in the same call and with the same work, runs a pair of plain asyncio streams, see
+``aio_tcp_streams.py``: ``readuntil``, ``json.loads``, a callback; ``write`` and ``await drain``.
+All use asyncio's own loop, or with ``--uvloop`` uvloop. JSON of about 100 bytes; what comes is
+counted and must be in order.
 
-up: ``write_json`` of the client, one way; up_msg: the same with ``write_message``; down: ``write_json``
-of the server to the client's callback; rt: the client's callback asks again when the server has
-echoed; struct: ``write_from`` of 1 KiB to ``read_into``.
+up: ``write_json`` of the client, one way; up_msg: the same with ``write_message``; down:
+``write_json`` of the server to the client's callback; rt: the client's callback asks again when
+the server has echoed; struct: ``write_from`` of 1 KiB to ``read_into``.
 
 Rounds are interleaved, since machines are noisy: compare only figures of one call. One JSON line a
 case: medians of the rounds; ``vs_streams`` is the ratio to the streams.

@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .settings import Settings
+from .jsontext import dumper, loads
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
     from ctypes import Structure
 
+    from .settings import Settings
     from .stream import Stream
 
 __all__ = ["Exchange"]
@@ -44,6 +45,7 @@ class Exchange(ABC):
         self.terminator = settings.terminator
         self.timeout = settings.timeout
         self.write_timeout = settings.write_timeout
+        self._dumps = dumper(allow_nan=settings.allow_nan)
 
     @property
     def connected(self) -> bool:
@@ -127,10 +129,6 @@ class Exchange(ABC):
         """
         return (await self._read_line()).decode(self.encoding)
 
-    async def _read_line(self) -> bytes:
-        line = await self.readuntil(self.terminator)
-        return line[: -len(self.terminator)]
-
     async def read_json(self) -> Any:
         """Read a line of JSON and return what it says.
 
@@ -138,12 +136,19 @@ class Exchange(ABC):
             json.JSONDecodeError: It is no JSON; the text has the line. The connection stays.
             Exception: All that `read_str` raises.
         """
-        line = await self.read_str()
+        line = (await self._read_line()).decode(self.encoding)
         try:
-            return json.loads(line)
+            return loads(line)
         except json.JSONDecodeError as error:
             message = f"data={line!r} is not valid json"
             raise json.JSONDecodeError(message, error.doc, error.pos) from None
+
+    async def _read_line(self) -> bytes | bytearray:
+        """Read a line, without its terminator."""
+        line = self._readable().inbound.next_line(self.terminator)
+        if line is not None:
+            return line
+        return (await self.readuntil(self.terminator))[: -len(self.terminator)]
 
     async def read_into(self, struct: Structure) -> None:
         """Read as many bytes as `struct` has, into it: native byte order and padding.
@@ -153,15 +158,30 @@ class Exchange(ABC):
             asyncio.IncompleteReadError: The peer closed before; `struct` is unchanged.
         """
         size = memoryview(struct).nbytes
-        BytesIO(await self.readexactly(size)).readinto(struct)
+        data: bytes | bytearray | None = self._readable().inbound.next_bytes(size)
+        if data is None:
+            data = await self.readexactly(size)
+        BytesIO(data).readinto(struct)
 
     # --- writing --------------------------------------------------------------------------
 
-    def _writable(self) -> Stream:
+    def _send(self, data: bytes) -> bool:
+        """Send `data`; returns whether the peer is behind, so that the sender has to wait."""
         stream = self._stream
         if stream is None or not stream.connected:
             raise ConnectionError("Not connected")
-        return stream
+        outbound = stream.outbound
+        outbound.send(data)
+        return outbound.full
+
+    async def _drain(self) -> None:
+        stream = self._stream
+        if stream is not None:
+            try:
+                await stream.outbound.drain(self.write_timeout)
+            except asyncio.TimeoutError:
+                stream.abort()
+                raise
 
     async def write(self, data: bytes) -> None:
         """Write bytes, and wait while the peer does not take what was written before.
@@ -173,22 +193,18 @@ class Exchange(ABC):
             asyncio.TimeoutError: The peer read nothing for `write_timeout` seconds. How much it
                 got is unknown, so the connection is ended.
         """
-        outbound = (stream := self._writable()).outbound
-        outbound.send(data)
-        if outbound.full:
-            try:
-                await outbound.drain(self.write_timeout)
-            except asyncio.TimeoutError:
-                stream.abort()
-                raise
+        if self._send(data):
+            await self._drain()
 
     async def writelines(self, lines: Iterable[bytes]) -> None:
         """Write several pieces of bytes, one after the other; as `write`."""
-        await self.write(b"".join(lines))
+        if self._send(b"".join(lines)):
+            await self._drain()
 
     async def write_from(self, *structs: Structure) -> None:
         """Write C structures as they are in memory, without anything between them; as `write`."""
-        await self.write(b"".join(map(bytes, structs)))
+        if self._send(b"".join(map(bytes, structs))):
+            await self._drain()
 
     async def write_str(self, line: str) -> None:
         """Write a line and its terminator; as `write`.
@@ -196,7 +212,8 @@ class Exchange(ABC):
         Raises:
             UnicodeError: `encoding` cannot say it. Nothing was written.
         """
-        await self.write(line.encode(self.encoding) + self.terminator)
+        if self._send(line.encode(self.encoding) + self.terminator):
+            await self._drain()
 
     async def write_json(self, data: Any) -> None:
         """Write a line of JSON, in ASCII; as `write`.
@@ -205,9 +222,5 @@ class Exchange(ABC):
             TypeError: `data` cannot be said in JSON. Nothing was written.
             ValueError: Likewise; also for NaN and infinities where ``allow_nan`` is False.
         """
-        await self.write_str(self._dumps(data))
-
-    def _dumps(self, data: Any) -> str:
-        if self._settings.allow_nan:
-            return json.dumps(data)  # without arguments it has its encoder ready
-        return json.dumps(data, allow_nan=False)
+        if self._send(self._dumps(data).encode(self.encoding) + self.terminator):
+            await self._drain()

@@ -40,7 +40,9 @@ class Inbound:
         self._transport = transport
         self._on_end = on_end
         self._buffer = bytearray()
-        self._scanned = (b"", 0)  # this separator does not begin before this offset
+        self._begin = 0  # what is before it has been read
+        self._scanned = 0  # `_separator` does not begin before it
+        self._separator = b""
         self._paused = False
         self._reading = False
         self._reader: asyncio.Future[bool] | None = None
@@ -49,12 +51,16 @@ class Inbound:
         self.error: ConnectionError | None = None
 
     def __len__(self) -> int:
-        return len(self._buffer)
+        return len(self._buffer) - self._begin
 
     # --- for the transport ----------------------------------------------------------------
 
     def feed(self, data: memoryview) -> None:
         """Take what arrived."""
+        if self._begin:
+            del self._buffer[: self._begin]
+            self._scanned -= self._begin
+            self._begin = 0
         self._buffer += data
         if len(self._buffer) > 2 * self._limit and not self._paused:
             self._paused = True
@@ -67,13 +73,124 @@ class Inbound:
             self.error = error
         self.eof = True
         self._wake()
-        if not self._buffer:
+        if not len(self):
             self._on_end()
+
+    # --- taking without waiting -----------------------------------------------------------
+
+    def next_line(self, separator: bytes) -> bytearray | None:
+        """Take what is there up to `separator`, which is dropped; None if that needs more.
+
+        More than a few operations: the line has not come yet or is too long, or somebody reads.
+        """
+        begin = self._begin
+        found = self._buffer.find(separator, self._unscanned(separator))
+        if found < 0 or found - begin > self._limit or self._reading:
+            return None
+        line = self._buffer[begin:found]
+        self._move(found + len(separator))
+        return line
+
+    def next_bytes(self, count: int) -> bytearray | None:
+        """Take `count` bytes; None if they have not come yet, or somebody reads."""
+        begin, end = self._begin, self._begin + count
+        if end > len(self._buffer) or self._reading:
+            return None
+        taken = self._buffer[begin:end]
+        self._move(end)
+        return taken
+
+    def _unscanned(self, separator: bytes) -> int:
+        """Return where to look for `separator`."""
+        if separator != self._separator:
+            self._separator = separator
+            self._scanned = 0
+        return max(self._begin, self._scanned)
+
+    def _move(self, begin: int) -> None:
+        """Forget what is before `begin`."""
+        self._begin = begin
+        if self._paused and len(self) <= self._limit:
+            self._resume()
+        if self.eof and begin == len(self._buffer):
+            self._on_end()
+
+    def _consume(self, count: int) -> bytes:
+        """Remove and return the first `count` bytes."""
+        chunk = bytes(self._buffer[self._begin : self._begin + count])
+        self._move(self._begin + count)
+        return chunk
+
+    def _incomplete(self, expected: int | None) -> ConnectionError | asyncio.IncompleteReadError:
+        """Return what to raise when the end came too early; the rest of the bytes is gone."""
+        rest = self._consume(len(self))
+        return self.error or asyncio.IncompleteReadError(rest, expected)
+
+    def take_until(self, separator: bytes) -> bytes | None:
+        """Take everything up to and including `separator`; None if it has not come yet.
+
+        Raises:
+            asyncio.LimitOverrunError: The limit was passed before it. Nothing was taken.
+            asyncio.IncompleteReadError: It will not come; `partial` has what was there.
+            ConnectionError: It will not come, because the connection broke.
+        """
+        start = self._unscanned(separator)
+        found = self._buffer.find(separator, start)
+        if found < 0:
+            self._scanned = max(start, len(self._buffer) + 1 - len(separator))
+            if self._scanned - self._begin > self._limit:
+                raise asyncio.LimitOverrunError(
+                    f"no separator within the limit of {self._limit} bytes",
+                    self._scanned - self._begin,
+                )
+            if self.eof:
+                raise self._incomplete(None)
+            return None
+        size = found - self._begin
+        if size > self._limit:
+            raise asyncio.LimitOverrunError(
+                f"the separator comes after the limit of {self._limit} bytes", size
+            )
+        return self._consume(size + len(separator))
+
+    def discard_until(self, separator: bytes) -> bool:
+        """Drop what is there up to and including `separator`; False if it has not come yet."""
+        found = self._buffer.find(separator, self._begin)
+        if found >= 0:
+            self._move(found + len(separator))
+            return True
+        keep = len(separator) - 1  # it may have come in part
+        self._move(max(self._begin, len(self._buffer) - keep))
+        return False
+
+    def _take_exactly(self, count: int) -> bytes | None:
+        if len(self) >= count:
+            return self._consume(count)
+        if self.eof:
+            raise self._incomplete(count)
+        return None
+
+    def _take_some(self, count: int) -> bytes | None:
+        if len(self) or count == 0:
+            return self._consume(min(count, len(self)))
+        if self.error is not None:
+            raise self.error
+        return b"" if self.eof else None
+
+    def _take_all(self) -> bytes | None:
+        if self.error is not None:
+            raise self.error
+        return self._consume(len(self)) if self.eof else None
 
     # --- waiting --------------------------------------------------------------------------
 
+    @property
+    def free(self) -> bool:
+        """Whether nobody reads, so that a listener may take something."""
+        return not self._reading
+
     async def listen(self) -> None:
-        """Wait until there may be something for who takes only what nobody reads."""
+        """Wait until something has changed, and nobody reads."""
         self._resume()
         self._listener = self._loop.create_future()
         try:
@@ -124,84 +241,6 @@ class Inbound:
             self._paused = False
             self._transport.resume_reading()
 
-    # --- taking without waiting -----------------------------------------------------------
-
-    @property
-    def free(self) -> bool:
-        """Whether nobody reads, so that a listener may take something."""
-        return not self._reading
-
-    def _consume(self, count: int) -> bytes:
-        """Remove and return the first `count` bytes."""
-        chunk = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        self._scanned = (b"", 0)
-        if self._paused and len(self._buffer) <= self._limit:
-            self._resume()
-        if self.eof and not self._buffer:
-            self._on_end()
-        return chunk
-
-    def _incomplete(self, expected: int | None) -> ConnectionError | asyncio.IncompleteReadError:
-        """Return what to raise when the end came too early; the rest of the bytes is gone."""
-        rest = self._consume(len(self._buffer))
-        return self.error or asyncio.IncompleteReadError(rest, expected)
-
-    def take_until(self, separator: bytes) -> bytes | None:
-        """Take everything up to and including `separator`; None if it has not come yet.
-
-        Raises:
-            asyncio.LimitOverrunError: The limit was passed before it. Nothing was taken.
-            asyncio.IncompleteReadError: It will not come; `partial` has what was there.
-            ConnectionError: It will not come, because the connection broke.
-        """
-        start = self._scanned[1] if self._scanned[0] == separator else 0
-        found = self._buffer.find(separator, start)
-        if found < 0:
-            start = max(start, len(self._buffer) + 1 - len(separator))
-            self._scanned = (separator, start)
-            if start > self._limit:
-                raise asyncio.LimitOverrunError(
-                    f"no separator within the limit of {self._limit} bytes", start
-                )
-            if self.eof:
-                raise self._incomplete(None)
-            return None
-        if found > self._limit:
-            raise asyncio.LimitOverrunError(
-                f"the separator comes after the limit of {self._limit} bytes", found
-            )
-        return self._consume(found + len(separator))
-
-    def discard_until(self, separator: bytes) -> bool:
-        """Drop what is there up to and including `separator`; False if it has not come yet."""
-        found = self._buffer.find(separator)
-        if found >= 0:
-            self._consume(found + len(separator))
-            return True
-        keep = len(separator) - 1  # it may have come in part
-        self._consume(max(0, len(self._buffer) - keep))
-        return False
-
-    def _take_exactly(self, count: int) -> bytes | None:
-        if len(self._buffer) >= count:
-            return self._consume(count)
-        if self.eof:
-            raise self._incomplete(count)
-        return None
-
-    def _take_some(self, count: int) -> bytes | None:
-        if self._buffer or count == 0:
-            return self._consume(min(count, len(self._buffer)))
-        if self.error is not None:
-            raise self.error
-        return b"" if self.eof else None
-
-    def _take_all(self) -> bytes | None:
-        if self.error is not None:
-            raise self.error
-        return self._consume(len(self._buffer)) if self.eof else None
-
     # --- reading --------------------------------------------------------------------------
 
     async def read(self, count: int, timeout: float | None) -> bytes:
@@ -230,10 +269,10 @@ class Inbound:
             return error.partial
         except asyncio.LimitOverrunError as error:
             # As asyncio has it: the line is lost, or what has come of it.
-            if self._buffer.startswith(b"\n", error.consumed):
+            if self._buffer.startswith(b"\n", self._begin + error.consumed):
                 self._consume(error.consumed + 1)
             else:
-                self._consume(len(self._buffer))
+                self._consume(len(self))
             raise ValueError(error.args[0]) from None
 
 

@@ -19,9 +19,6 @@ class MsgType(IntEnum):
     Telemetry = 3
 
 
-_PREFIXES = {MsgType.Event: "evt_", MsgType.Telemetry: "tel_"}
-
-
 def index_generator(imin: int = 1, imax: int = 2**31 - 1) -> Iterator[int]:
     """Count from `imin` to `imax`, and again, for ever."""
     while True:
@@ -42,9 +39,12 @@ def message_of(
     if msg_type == MsgType.Command:
         message["id"] = "cmd_" + name
         return message
-    if msg_type not in (MsgType.Event, MsgType.Telemetry):
+    if msg_type == MsgType.Telemetry:
+        message["id"] = "tel_" + name
+    elif msg_type == MsgType.Event:
+        message["id"] = "evt_" + name
+    else:
         raise ValueError(f"message type {msg_type!r} is not supported")
-    message["id"] = _PREFIXES[MsgType(msg_type)] + name
     if comp_name is not None:
         message["compName"] = comp_name
     return message

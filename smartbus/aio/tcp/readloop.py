@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from .client import HEARTBEAT
+from .jsontext import loads
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Awaitable, Callable
 
     from .inbound import Inbound
+    from .rate import MessageRate
 
 __all__ = ["ReadLoop"]
 
@@ -32,7 +33,8 @@ class ReadLoop:
         inbound: Inbound,
         encoding: str,
         terminator: bytes,
-        callback: Callable[[Any], Awaitable[object]],
+        callback: Callable[..., Awaitable[object]],
+        rate: MessageRate | None,
         log: logging.Logger,
     ) -> None:
         """Prepare the loop.
@@ -41,15 +43,17 @@ class ReadLoop:
             inbound: Where the lines come from.
             encoding: Of the lines.
             terminator: Ends each.
-            callback: Gets each message. What it raises goes to the log.
-            log: Likewise.
+            callback: Gets each message, as ``message``. What it raises goes to the log.
+            rate: Counts messages.
+            log: Gets what went wrong.
         """
         self._inbound = inbound
         self._encoding = encoding
         self._terminator = terminator
         self._callback = callback
-        self.log = log
+        self._rate = rate
         self._skipping = False
+        self.log = log
         self.stopped = False
 
     async def run(self) -> None:
@@ -59,39 +63,44 @@ class ReadLoop:
             asyncio.IncompleteReadError: The peer has closed; everything before was processed.
             ConnectionError: The connection broke; likewise.
         """
+        inbound = self._inbound
         while not self.stopped:
-            line = self._next_line() if self._inbound.free else None
-            if line is None:
-                await self._inbound.listen()
-            else:
-                await self._process(line[: -len(self._terminator)])
+            line = None if self._skipping else inbound.next_line(self._terminator)
+            if line is not None:
+                await self._process(line)
+            elif not inbound.free or not self._look():
+                await inbound.listen()
 
-    def _next_line(self) -> bytes | None:
-        """Take the next line; None if it has not come yet."""
+    def _look(self) -> bool:
+        """Find out why there is no next line; returns whether to try again at once."""
         if self._skipping:
             self._skipping = not self._inbound.discard_until(self._terminator)
-        if self._skipping and not self._inbound.eof:
-            return None
+            if not self._skipping:
+                return True
+            if not self._inbound.eof:
+                return False
         try:
-            return self._inbound.take_until(self._terminator)
+            self._inbound.take_until(self._terminator)
         except asyncio.LimitOverrunError as error:
             self._ignored("Line too long", error)
             self._skipping = True
-            return self._next_line()
+            return True
+        return False
+
+    async def _process(self, line: bytearray) -> None:
+        try:
+            message = loads(line.decode(self._encoding))
+        except (ValueError, RecursionError) as error:  # the second: nested too deep
+            if line != HEARTBEAT:
+                shown = line if len(line) <= _SHOWN else line[:_SHOWN] + b"..."
+                self._ignored(repr(bytes(shown)), error)
+            return
+        if self._rate is not None:
+            self._rate.count()
+        try:
+            await self._callback(message=message)
+        except Exception:
+            self.log.exception("Error in processing the message: %.200r", message)
 
     def _ignored(self, what: str, error: Exception) -> None:
         self.log.error("%s: %s. Ignoring the received message.", what, error)
-
-    async def _process(self, line: bytes) -> None:
-        try:
-            message = json.loads(line.decode(self._encoding))
-        except (ValueError, RecursionError) as error:  # the second: nested too deep
-            if line == HEARTBEAT:
-                return
-            shown = line if len(line) <= _SHOWN else line[:_SHOWN] + b"..."
-            self._ignored(repr(shown), error)
-            return
-        try:
-            await self._callback(message)
-        except Exception:
-            self.log.exception("Error in processing the message: %.200r", message)

@@ -130,7 +130,7 @@ class OneClientReadLoopServer(OneClientServer):
                 return
             await asyncio.wait({stream.gone}, timeout=left)
 
-    async def _read_line(self) -> bytes:
+    async def _read_line(self) -> bytes | bytearray:
         while (line := await super()._read_line()) == HEARTBEAT:
             self.handle_heartbeat()
         return line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .client import Client
@@ -66,8 +67,9 @@ class TcpClient(Client):
             TypeError: A connect callback is no coroutine function.
             ValueError: Unknown encoding; a terminator that is empty or no bytes; bad limit.
         """
-        self._callback = callback_process_message
-        self._callback_args = args
+        self._callback = (
+            partial(callback_process_message, *args) if args else callback_process_message
+        )
         self._wants_loop = read_loop
         self._loop_of_lines: ReadLoop | None = None
         self.sequence_generator = sequence_generator or index_generator()
@@ -105,8 +107,9 @@ class TcpClient(Client):
             self._spawn(self._read(stream))
 
     async def _read(self, stream: Stream) -> None:
-        loop = ReadLoop(stream.inbound, self.encoding, self.terminator, self._process, self.log)
-        self._loop_of_lines = loop
+        loop = self._loop_of_lines = ReadLoop(
+            stream.inbound, self.encoding, self.terminator, self._callback, self._rate, self.log
+        )
         try:
             await loop.run()
         except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -117,11 +120,6 @@ class TcpClient(Client):
                 self.log.warning("The read loop was cancelled; closing the connection.")
                 stream.abort()
             raise
-
-    async def _process(self, message: Any) -> None:
-        if self._rate is not None:
-            self._rate.count()
-        await self._callback(*self._callback_args, message=message)
 
     # --- messages out ---------------------------------------------------------------------
 
