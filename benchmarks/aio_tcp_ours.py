@@ -20,7 +20,6 @@ async def serve(case: str, count: int, listening: Listening) -> Counter:
     """Be the server's end of `case`, for one client."""
     counter = Counter(count)
     async with OneClientServer("127.0.0.1", 0, logging.getLogger()) as server:
-        assert server.port is not None
         listening(server.port)
         await server.connected_task
         try:

@@ -121,12 +121,12 @@ class Client(Endpoint):
         except BaseException:
             stream.abort()
             raise
-        self._spawn(self._watch(stream))
+        self._spawn(self._watch, stream)
 
     def _connected(self, stream: Stream) -> None:  # noqa: ARG002 - for subclasses
         """Begin what goes on while there is a connection."""
         if self._beats:
-            self._spawn(self._send_heartbeats())
+            self._spawn(self._send_heartbeats)
 
     async def _send_heartbeats(self) -> None:
         try:

@@ -7,13 +7,18 @@ import inspect
 import logging
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .exchange import Exchange
 
 if TYPE_CHECKING:
+    from typing_extensions import ParamSpec
+
     from .settings import Settings
     from .stream import Stream
+
+    P = ParamSpec("P")
 
 __all__ = ["ConnectCallback", "Endpoint"]
 
@@ -55,7 +60,8 @@ class Endpoint(Exchange):
         self._loop = asyncio.get_running_loop()
         self._connect_callback = connect_callback
         self._reported = False
-        self._started = False
+        self._starting = False  # `start_task` has begun to run
+        self._started = False  # `start` was called
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.name = name
@@ -89,11 +95,15 @@ class Endpoint(Exchange):
         self.start_task.add_done_callback(self._start_ended)
 
     async def _start(self, **kwargs: Any) -> None:
+        closed = ConnectionAbortedError("closed before it had started")
+        if self._closed:
+            raise closed
+        self._starting = True
         try:
             await self.start(**kwargs)
         except asyncio.CancelledError:
             if self._closed:  # who waits for the start was not cancelled, and must see that
-                raise ConnectionAbortedError("closed before it had started") from None
+                raise closed from None
             raise
 
     @abstractmethod
@@ -143,16 +153,19 @@ class Endpoint(Exchange):
 
     # --- background tasks -----------------------------------------------------------------
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(
+        self, function: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Task[None]:
         """Run a coroutine until it ends or this is closed; what it raises goes to the log."""
-        task = self._loop.create_task(self._logged(coroutine))
+        # The coroutine itself is made by the task: one that is cancelled early never is.
+        task = self._loop.create_task(self._logged(partial(function, *args, **kwargs)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _logged(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _logged(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await coroutine
+            await function()
         except Exception:
             self.log.exception("background task failed")
 
@@ -190,7 +203,8 @@ class Endpoint(Exchange):
         stream, self._stream = self._stream, None
         try:
             if not self.start_task.done() and self.start_task is not asyncio.current_task():
-                self.start_task.cancel()
+                if self._starting:  # else it will see that this is closed
+                    self.start_task.cancel()
                 await asyncio.wait({self.start_task})
             if stream is not None:
                 await stream.close(self._settings.close_timeout)

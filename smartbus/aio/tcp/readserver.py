@@ -97,10 +97,10 @@ class OneClientReadLoopServer(OneClientServer):
 
     def _connected(self, stream: Stream) -> None:
         super()._connected(stream)
-        self.read_loop_task = self._spawn(self.read_loop())
+        self.read_loop_task = self._spawn(self.read_loop)
         if self._expects_heartbeats:
             self.handle_heartbeat()
-            self._spawn(self._monitor_heartbeats(stream))
+            self._spawn(self._monitor_heartbeats, stream)
 
     async def _disconnected(self, stream: Stream) -> None:
         await super()._disconnected(stream)

@@ -82,7 +82,7 @@ class OneClientServer(Endpoint):
         )
         super().__init__(settings, log, connect_callback, monitor_connection_interval, name)
         self.host = host
-        self.port = port
+        self.port = port or 0
         self.connected_task: asyncio.Future[None] = self._loop.create_future()
         self._server: asyncio.AbstractServer | None = None
         self._client: Stream | None = None  # the last that was let in
@@ -117,7 +117,7 @@ class OneClientServer(Endpoint):
             stream.abort()
             return
         self._client = stream
-        self._client_task = self._spawn(self._serve(stream, self._client_task))
+        self._client_task = self._spawn(self._serve, stream, self._client_task)
 
     async def _serve(self, stream: Stream, before: asyncio.Task[None] | None) -> None:
         """Talk with a client, when everything about the one before has been told."""

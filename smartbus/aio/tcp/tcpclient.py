@@ -104,7 +104,7 @@ class TcpClient(Client):
     def _connected(self, stream: Stream) -> None:
         super()._connected(stream)
         if self._wants_loop:
-            self._spawn(self._read(stream))
+            self._spawn(self._read, stream)
 
     async def _read(self, stream: Stream) -> None:
         loop = self._loop_of_lines = ReadLoop(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smartbus.aio.tcp import MsgType, OneClientServer, index_generator
+from smartbus.aio.tcp import Client, MsgType, OneClientServer, index_generator
 from tests.aio.peers import soon
-from tests.aio.tcp.ends import LOG, Client, Position, pair, received, tcp_pair
+from tests.aio.tcp.ends import LOG, Position, pair, received, tcp_pair
 
 if TYPE_CHECKING:
     from tests.aio.peers import Server

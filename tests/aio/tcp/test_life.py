@@ -149,7 +149,6 @@ def unused_port() -> int:
 
 async def test_connect(server: Server) -> None:
     client = TcpClient(HOST, server.port, Inbox())
-    assert not client.connected
     await client.connect()
     assert client.connected
     assert client.should_be_connected

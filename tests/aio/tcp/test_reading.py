@@ -45,13 +45,14 @@ async def test_not_connected(server: Server, name: str) -> None:
 async def test_the_peer_closes(server: Server, name: str, waits: bool) -> None:
     states = States()
     async with pair(server, connect_callback=states) as (client, peer):
+        reading: asyncio.Future[Any] | None = None
         if waits:
             reading = asyncio.ensure_future(READS[name](client))
             await asyncio.sleep(0)
         peer.send(b"abc")
         await peer.writer.drain()
         peer.close()
-        if not waits:
+        if reading is None:
             await until(lambda: client._stream is not None and client._stream.inbound.eof)
             assert client.connected  # what came is not read yet
             reading = asyncio.ensure_future(READS[name](client))
@@ -112,16 +113,16 @@ async def test_results_are_those_of_asyncio(server: Server) -> None:
         peer.send(data)
         reader.feed_data(data)
         for end in (client, reader):
-            assert await end.read(0) == b""  # type: ignore[attr-defined]
-            assert await end.readexactly(0) == b""  # type: ignore[attr-defined]
-            assert await end.readexactly(2) == b"ab"  # type: ignore[attr-defined]
-            assert await end.readline() == b"cdef\n"  # type: ignore[attr-defined]
-            assert await end.readuntil(b";;") == b"xyz;;"  # type: ignore[attr-defined]
-            assert await end.read(3) == b"123"  # type: ignore[attr-defined]
+            assert await end.read(0) == b""
+            assert await end.readexactly(0) == b""
+            assert await end.readexactly(2) == b"ab"
+            assert await end.readline() == b"cdef\n"
+            assert await end.readuntil(b";;") == b"xyz;;"
+            assert await end.read(3) == b"123"
             with pytest.raises(ValueError):  # noqa: PT011 - the texts are not ours
-                await end.readexactly(-1)  # type: ignore[attr-defined]
+                await end.readexactly(-1)
             with pytest.raises(ValueError):  # noqa: PT011
-                await end.readuntil(b"")  # type: ignore[attr-defined]
+                await end.readuntil(b"")
 
 
 @pytest.mark.parametrize("separator_came", [True, False])
