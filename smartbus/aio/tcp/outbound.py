@@ -1,0 +1,101 @@
+"""Bytes on their way out: few system calls for many small writes, and waiting for the peer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+__all__ = ["Outbound"]
+
+#: Small writes of one turn of the event loop gather to chunks of about this size (bytes).
+_CHUNK: Final = 1 << 16
+
+
+class Outbound:
+    """Hands bytes to a transport.
+
+    The first write in a turn of the event loop leaves at once, so that a lone message does not
+    wait. Those that follow in the same turn leave together when the turn ends, or when a chunk
+    is full: a system call for each would cost more than all the rest of writing it.
+
+    Attributes:
+        full: The transport wants no more for now.
+    """
+
+    def __init__(self, transport: asyncio.WriteTransport) -> None:
+        """Write to `transport`."""
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._held = bytearray()
+        self._in_turn = False
+        self._lost = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self.full = False
+
+    def send(self, data: bytes) -> None:
+        """Send `data` after everything before it."""
+        if not self._in_turn:
+            self._in_turn = True
+            self._loop.call_soon(self._end_turn)
+            self._transport.write(data)
+            return
+        self._held += data
+        if len(self._held) >= _CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything to the transport."""
+        if self._held and not self._lost:
+            held, self._held = self._held, bytearray()  # the transport may keep it
+            self._transport.write(held)
+
+    def _end_turn(self) -> None:
+        self._in_turn = False
+        self.flush()
+
+    # --- for the transport ----------------------------------------------------------------
+
+    def pause(self) -> None:
+        """The transport wants no more."""
+        self.full = True
+
+    def resume(self) -> None:
+        """The transport takes more."""
+        self.full = False
+        self._wake()
+
+    def lose(self) -> None:
+        """Nothing can be sent any more."""
+        self._lost = True
+        self._held.clear()
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # --- waiting --------------------------------------------------------------------------
+
+    async def drain(self, timeout: float | None) -> None:
+        """Wait until the transport takes more.
+
+        Raises:
+            asyncio.TimeoutError: It does not within `timeout` seconds.
+            ConnectionResetError: The connection was lost.
+        """
+        deadline = None if timeout is None else self._loop.time() + timeout
+        while self.full and not self._lost:
+            left = None if deadline is None else deadline - self._loop.time()
+            if left is not None and left <= 0:
+                raise asyncio.TimeoutError(f"the peer took nothing for {timeout:g} s")
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await asyncio.wait({waiter}, timeout=left)
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+        if self._lost:
+            raise ConnectionResetError("Connection lost")
