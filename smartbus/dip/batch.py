@@ -19,7 +19,16 @@ from .replies import OK, WHOLE, report
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-__all__ = ["BATCH", "BATCH_BYTES", "OVERHEAD", "PROBE", "BatchProto", "Tally", "exchange", "raise_for"]
+__all__ = [
+    "BATCH",
+    "BATCH_BYTES",
+    "OVERHEAD",
+    "PROBE",
+    "BatchProto",
+    "Tally",
+    "exchange",
+    "one_by_one",
+]
 
 BATCH: Final = 0x1E
 """Message type of a batch."""
@@ -53,7 +62,7 @@ class BatchProto(Protocol, mtype=bytes([BATCH])):
         Raises:
             ProtoDecodeError: An unknown version, or the last frame is cut short.
         """
-        if buf[:1] != _VERSION:
+        if bytes(buf[:1]) != _VERSION:
             raise ProtoDecodeError(f"Batches of version {bytes(buf[:1])!r} are unknown")
         try:
             return list(split(buf[1:]))
@@ -70,7 +79,11 @@ class Tally:
         self._failures: list[tuple[int, bytes]] = []
 
     def settle(self, failure: bytes | None) -> bytes | None:
-        """Count the next item as handled, with the text of its error; return the answer after the last."""
+        """Count the next item as handled; after the last one, return the answer to the batch.
+
+        Args:
+            failure: The text of its error, if it failed.
+        """
         if failure is not None:
             self._failures.append((self._settled, failure))
         self._settled += 1
@@ -133,7 +146,30 @@ def exchange(frames: Iterable[bytes]) -> Generator[bytes | None, ResponseError |
         yield data
         waiting.append((sent, count))
         sent += count
-    raise_for(failures, sent, error)
+    _raise(failures, sent, error)
+
+
+def one_by_one(frames: Iterable[bytes]) -> Generator[bytes, ResponseError | None, None]:
+    """Deliver messages one by one, with the same accounts; the caller moves the bytes.
+
+    Yields:
+        A frame to deliver; send in the server's error, or None.
+
+    Raises:
+        ResponseError: As `exchange`.
+        Exception: As `exchange`.
+    """
+    failures: dict[int, str] = {}
+    error: Exception | None = None
+    count = 0
+    try:
+        for count, data in enumerate(frames, 1):
+            failure = yield data
+            if failure is not None:
+                failures[count - 1] = str(failure)
+    except Exception as exc:  # noqa: BLE001 - raised below
+        error = exc
+    _raise(failures, count, error)
 
 
 def _by_item(answer: ResponseError, first: int, count: int) -> dict[int, str]:
@@ -144,14 +180,8 @@ def _by_item(answer: ResponseError, first: int, count: int) -> dict[int, str]:
     return {first + index: text for index, text in answer.failures.items()}
 
 
-def raise_for(failures: dict[int, str], count: int, error: Exception | None) -> None:
-    """Raise what is to be raised after `count` messages were sent, if anything is.
-
-    Args:
-        failures: The server's text for each message that failed.
-        count: How many were sent.
-        error: Why no more were sent.
-    """
+def _raise(failures: dict[int, str], count: int, error: Exception | None) -> None:
+    """Raise what is to be raised after `count` messages were sent, if anything is."""
     failed = None
     if failures:
         text = next(iter(failures.values()))

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from .batch import PROBE, exchange, raise_for
+from .batch import PROBE, exchange, one_by_one
 from .dialing import connect_blocking
 from .errors import ConnectionClosed, ReadTimeout, ResponseError
 from .pool import ACQUIRE_TIMEOUT, hello, pool_exhausted, refused
@@ -96,7 +96,7 @@ class _Line:
     def deliver(self, frames: Iterable[bytes]) -> None:
         """Send frames in batches; errors as `exchange`."""
         steps = exchange(frames)
-        try:
+        with contextlib.suppress(StopIteration):
             step = next(steps)
             while True:
                 if step is None:
@@ -104,8 +104,6 @@ class _Line:
                 else:
                     self.write(step)
                     step = next(steps)
-        except StopIteration:
-            return
 
     def _late(self) -> ReadTimeout:
         return ReadTimeout(f"Server failed to respond after {self._timeout} seconds.")
@@ -177,18 +175,19 @@ class BlockingPool:
                     line.deliver(frames)
                     return
                 self._singly = True
-        failures: dict[int, str] = {}
-        error = None
-        count = 0
+        steps = one_by_one(frames)
+        with contextlib.suppress(StopIteration):
+            data = next(steps)
+            while True:
+                data = steps.send(self._failure(data))
+
+    def _failure(self, data: bytes) -> ResponseError | None:
+        """Deliver a frame and return the server's error, if it answers with one."""
         try:
-            for count, data in enumerate(frames, 1):
-                try:
-                    self.send(data)
-                except ResponseError as exc:
-                    failures[count - 1] = str(exc)
-        except Exception as exc:
-            error = exc
-        raise_for(failures, count, error)
+            self.send(data)
+        except ResponseError as exc:
+            return exc
+        return None
 
     @contextlib.contextmanager
     def _line(self) -> Iterator[_Line]:
@@ -247,5 +246,3 @@ class BlockingPool:
             self._count = 0
             self._generation += 1
             self._changed.notify_all()
-
-

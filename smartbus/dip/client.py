@@ -7,13 +7,13 @@ import logging
 import os
 import uuid
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from .address import Address, SockName
 from .blocking import BlockingPool
 from .delivery import deliver
 from .pool import Pool
-from .protocol import message_type, Protocol
+from .protocol import Protocol, message_type
 from .sending import DELIVERED, Sending
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ DEFAULT_TIMEOUT: Final = 5.0
 """Seconds that an answer may take."""
 
 _logger = logging.getLogger("smartbus.dip")
-
 
 
 class _Connections:
@@ -84,7 +83,9 @@ class Client:
         ValueError: `id` is no UUID; a wrong port; `pool_size` below 1.
     """
 
-    shared_pool: weakref.WeakValueDictionary[tuple[Any, ...], Pool] = weakref.WeakValueDictionary()
+    shared_pool: ClassVar[weakref.WeakValueDictionary[tuple[Any, ...], Pool]] = (
+        weakref.WeakValueDictionary()
+    )
     """The pools that clients share, by all that they must agree in."""
 
     def __init__(
@@ -111,9 +112,7 @@ class Client:
         self._shared = use_shared_pool
         self._size = pool_size
         self._timeout = timeout
-        self._connections = _Connections(
-            BlockingPool(self._address, self.id, pool_size, timeout)
-        )
+        self._connections = _Connections(BlockingPool(self._address, self.id, pool_size, timeout))
         # Also at the end of the program, where nobody may have called quit().
         weakref.finalize(self, self._connections.close)
 
@@ -169,7 +168,9 @@ class Client:
             self._start(sending, self._send_later(pool, frame, sending))
         return sending
 
-    def send_many(self, mtype: str | bytes | type[Protocol], items: Iterable[Any]) -> Coroutine[Any, Any, None]:
+    def send_many(
+        self, mtype: str | bytes | type[Protocol], items: Iterable[Any]
+    ) -> Coroutine[Any, Any, None]:
         """Send many messages of one type in batches, each batch acknowledged once.
 
         The server handles them one after the other, in order, as if each had come alone; an item
@@ -265,7 +266,9 @@ class Client:
         """
         self._connections.close()
 
-    close = quit
+    def close(self) -> None:
+        """The same as `quit`."""
+        self.quit()
 
     def __enter__(self) -> Self:
         return self

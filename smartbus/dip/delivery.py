@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .batch import PROBE, exchange, raise_for
+from .batch import PROBE, exchange, one_by_one
 from .errors import ConnectionClosed, ResponseError
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ async def deliver(pool: Pool, user: object, frames: Iterable[bytes]) -> None:
 
 async def _knows_batches(link: Link) -> bool:
     if not link.batches:
-        try:
-            await link.ask(PROBE)
-        except ResponseError:
+        if await _failure(link.ask(PROBE)) is not None:
             return False
         link.expect_reports()
     return True
@@ -60,34 +59,29 @@ async def _knows_batches(link: Link) -> bool:
 async def _in_batches(link: Link, frames: Iterable[bytes]) -> None:
     answers: deque[Sending] = deque()
     steps = exchange(frames)
-    try:
+    with contextlib.suppress(StopIteration):
         step = next(steps)
         while True:
-            if step is not None:
+            if step is None:
+                step = steps.send(await _failure(answers.popleft()))
+            else:
                 answers.append(link.ask(step))
                 step = next(steps)
-                continue
-            failure = None
-            try:
-                await answers.popleft()
-            except ResponseError as exc:
-                failure = exc
-            step = steps.send(failure)
-    except StopIteration:
-        return
 
 
 async def _one_by_one(pool: Pool, user: object, frames: Iterable[bytes]) -> None:
-    failures: dict[int, str] = {}
-    error = None
-    count = 0
-    try:
-        for count, data in enumerate(frames, 1):
+    steps = one_by_one(frames)
+    with contextlib.suppress(StopIteration):
+        data = next(steps)
+        while True:
             link = await pool.acquire(user)
-            try:
-                await link.ask(data)
-            except ResponseError as exc:
-                failures[count - 1] = str(exc)
-    except Exception as exc:  # noqa: BLE001 - raised below
-        error = exc
-    raise_for(failures, count, error)
+            data = steps.send(await _failure(link.ask(data)))
+
+
+async def _failure(sending: Sending) -> ResponseError | None:
+    """The server's error, if it answers with one."""
+    try:
+        await sending
+    except ResponseError as exc:
+        return exc
+    return None

@@ -170,5 +170,3 @@ class Link(asyncio.BufferedProtocol):
         fd = self._sock.detach()
         if fd >= 0:
             os.close(fd)
-
-

@@ -24,7 +24,7 @@ _CREDENTIALS: Final = struct.Struct("3i")
 
 
 def bind(address: Address, mode: int) -> socket.socket:
-    """Bind a unix socket whose file has that mode. It does not listen yet, so nobody gets in before.
+    """Bind a unix socket whose file has that mode; until it listens nobody gets in.
 
     The file of a server that is not there any more is replaced.
 

@@ -11,7 +11,6 @@ from .dialing import connect
 from .errors import (
     ConnectionAquireTimeout,
     ConnectionClosed,
-    ReadTimeout,
     ResponseError,
 )
 from .framing import frame
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from .address import Address
 
-__all__ = ["ACQUIRE_TIMEOUT", "Pool", "closed_by_us", "pool_exhausted", "hello"]
+__all__ = ["ACQUIRE_TIMEOUT", "Pool", "closed_by_us", "hello", "pool_exhausted"]
 
 ACQUIRE_TIMEOUT: Final = 10.0
 """Seconds that a message waits for a free connection."""

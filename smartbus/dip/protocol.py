@@ -51,7 +51,8 @@ class Protocol(abc.ABC):
         taken = Protocol.registry.get(number)
         if taken is not None:
             raise DuplicateProtoError(
-                f"Cannot set mtype {mtype!r} for {cls!r} because it has been registered by {taken!r}."
+                f"Cannot set mtype {mtype!r} for {cls!r} because it has been registered"
+                f" by {taken!r}."
             )
         cls.MSG_TYPE = bytes(mtype)
         Protocol.registry[number] = cls
@@ -106,7 +107,7 @@ class Protocol(abc.ABC):
 
     @classmethod
     def unregister(cls, proto: type[Protocol]) -> None:
-        """Forget a protocol, so that its message type is free; nothing happens if it is not there."""
+        """Forget a protocol: its message type is free then. It need not be there."""
         number = ord(proto.MSG_TYPE)
         if Protocol.registry.get(number) is proto:
             del Protocol.registry[number]

@@ -21,7 +21,7 @@ class Delivered(Coroutine[Any, Any, None]):
 
     __slots__ = ()
 
-    def send(self, value: None) -> Any:
+    def send(self, value: None) -> Any:  # noqa: ARG002
         """See `Sending.send`."""
         raise StopIteration
 
