@@ -104,6 +104,7 @@ class Server:
         self._pid = 0
         self._file: tuple[int, int] | None = None
         self._ended = asyncio.Event()
+        self._starting = asyncio.Lock()
 
     # ---- callbacks -------------------------------------------------------------------------
 
@@ -146,6 +147,11 @@ class Server:
             return host, port
         return self._address.host, self._address.port
 
+    @property
+    def sessions(self) -> int:
+        """How many connections there are."""
+        return len(self._sessions)
+
     async def start(self) -> asyncio.Server:
         """Listen; it goes on until `stop`. Nothing happens if it runs already.
 
@@ -156,24 +162,26 @@ class Server:
         loop = asyncio.get_running_loop()
         if self._bound_to not in (None, loop):
             raise RuntimeError(f"{self!r} is bound to a different event loop")
-        if self.server is not None:
+        if self._loop is not loop:
+            self._loop = loop
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self.server is None:
+                self.server = await self._listen(loop)
+                _logger.info("Start server %r.", self)
             return self.server
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
         self.stopping = False
-        self._loop = loop
         self._pid = os.getpid()
         self._ended = asyncio.Event()
-        if self._address.path:
-            sock = bind(self._address, self._mode)
-            self._file = own_file(self._address)
-            self.server = await loop.create_unix_server(
-                self._session, sock=sock, backlog=self._backlog
-            )
-        else:
-            self.server = await loop.create_server(
+        if not self._address.path:
+            return await loop.create_server(
                 self._session, self._address.host, self._address.port, backlog=self._backlog
             )
-        _logger.info("Start server %r.", self)
-        return self.server
+        sock = bind(self._address, self._mode)
+        self._file = own_file(self._address)
+        return await loop.create_unix_server(self._session, sock=sock, backlog=self._backlog)
 
     async def serve_forever(self) -> None:
         """Listen until `stop` is called or this is cancelled; errors as `start`.
