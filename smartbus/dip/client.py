@@ -154,13 +154,12 @@ class Client:
         except RuntimeError:
             self._connections.blocking.send(_frame(mtype, data))
             return DELIVERED
-        sending = Sending(loop, self)
         try:
             frame = _frame(mtype, data)
             pool = self._pool(loop)
         except Exception as exc:  # noqa: BLE001 - whoever awaits gets it
-            sending.finish(exc)
-            return sending
+            return Sending.failed(loop, exc)
+        sending = Sending(loop, self)
         link = pool.take(self._connections)
         if link is not None:
             link.request(frame, sending)
@@ -198,12 +197,11 @@ class Client:
         except RuntimeError:
             self._connections.blocking.send_many(_frames(mtype, items))
             return DELIVERED
-        sending = Sending(loop, self)
         try:
             pool = self._pool(loop)
         except Exception as exc:  # noqa: BLE001 - whoever awaits gets it
-            sending.finish(exc)
-            return sending
+            return Sending.failed(loop, exc)
+        sending = Sending(loop, self)
         self._start(sending, self._send_batches(pool, _frames(mtype, items), sending))
         return sending
 
@@ -219,21 +217,23 @@ class Client:
         """No connection is free: wait for one."""
         try:
             link = await pool.acquire(self._connections)
+            if sending.done:
+                pool.link_free(link)
+            else:
+                link.request(frame, sending)
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - see Sending
             sending.finish(exc)
-            return
-        if sending.done:
-            pool.link_free(link)
-        else:
-            link.request(frame, sending)
+        finally:
+            del sending  # it has the exception, which has this frame: that would be a cycle
 
     async def _send_batches(self, pool: Pool, frames: Iterator[bytes], sending: Sending) -> None:
         try:
             await deliver(pool, self._connections, frames)
+            sending.finish(None)
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - see Sending
             sending.finish(exc)
-        else:
-            sending.finish(None)
+        finally:
+            del sending  # as above
 
     # ---- connections -----------------------------------------------------------------------
 

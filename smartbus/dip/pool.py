@@ -118,7 +118,7 @@ class Pool:
         while True:
             link = self.take(user)
             if link is None and len(self._links) + self._opening < self._size:
-                link = await self._open()
+                link = await self._open(user)
             if link is None:
                 link = await self._wait(user, deadline - self.loop.time())
             if user not in self._users:
@@ -147,7 +147,7 @@ class Pool:
             raise pool_exhausted(self._size)
         return future.result()
 
-    async def _open(self) -> Link:
+    async def _open(self, user: object) -> Link:
         self._opening += 1
         try:
             sock = await connect(self._address, self._timeout)
@@ -159,6 +159,9 @@ class Pool:
                 else:
                     await self.loop.create_connection(lambda: link, sock=sock)
                 self._links.add(link)
+                link.user = user
+                if user not in self._users:
+                    raise closed_by_us()
                 if self._id is not None:
                     await link.ask(hello(self._id))
             except ResponseError as exc:

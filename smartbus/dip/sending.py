@@ -65,6 +65,13 @@ class Sending(Coroutine[Any, Any, None]):
         self._abandon: Callable[[Sending], object] | None = None
         self._future: asyncio.Future[None] = loop.create_future()
 
+    @classmethod
+    def failed(cls, loop: asyncio.AbstractEventLoop, exc: Exception) -> Sending:
+        """One that has failed before it could begin."""
+        sending = cls(loop)
+        sending.finish(exc)
+        return sending
+
     def when_abandoned(self, abandon: Callable[[Sending], object]) -> None:
         """Have `abandon` called when nobody waits any more."""
         self._abandon = abandon

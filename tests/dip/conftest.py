@@ -22,6 +22,12 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return loop_factories()
 
 
+@pytest.fixture(params=loop_factories())
+def make_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes a loop of each kind, for tests that run one themselves."""
+    return loop_factories()[request.param]
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     """Where a server may listen."""

@@ -121,6 +121,13 @@ class RawServer:
         return raw
 
 
+    async def request(self, frame: bytes) -> Raw:
+        """The next client that connects, after its first message."""
+        raw = await self.peer()
+        assert await raw.read(len(frame)) == frame
+        return raw
+
+
 @contextlib.asynccontextmanager
 async def raw_server(path: str) -> AsyncIterator[RawServer]:
     """Listen at `path`."""
