@@ -1,4 +1,4 @@
-"""The event loops that asynchronous tests run on: asyncio's own and, where it is installed, uvloop."""
+"""The event loops that tests run on: asyncio's own and, where it is installed, uvloop."""
 
 from __future__ import annotations
 

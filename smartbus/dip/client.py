@@ -14,7 +14,7 @@ from .blocking import BlockingPool
 from .delivery import deliver
 from .pool import Pool
 from .protocol import Protocol, message_type
-from .sending import DELIVERED, Sending
+from .sending import DELIVERED, Sending, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
@@ -118,15 +118,15 @@ class Client:
 
     # ---- sending ---------------------------------------------------------------------------
 
-    def send_json(self, data: Any) -> Coroutine[Any, Any, None]:
+    def send_json(self, data: Any) -> Sent:
         """Send what JSON can express; see `send_msg`."""
         return self.send_msg("J", data)
 
-    def send_obj(self, data: Any) -> Coroutine[Any, Any, None]:
+    def send_obj(self, data: Any) -> Sent:
         """Send what can be pickled, to a server that allows pickles; see `send_msg`."""
         return self.send_msg("P", data)
 
-    def send_msg(self, mtype: str | bytes | type[Protocol], data: Any) -> Coroutine[Any, Any, None]:
+    def send_msg(self, mtype: str | bytes | type[Protocol], data: Any) -> Sent:
         """Send a message.
 
         Args:
@@ -167,9 +167,7 @@ class Client:
             self._start(sending, self._send_later(pool, frame, sending))
         return sending
 
-    def send_many(
-        self, mtype: str | bytes | type[Protocol], items: Iterable[Any]
-    ) -> Coroutine[Any, Any, None]:
+    def send_many(self, mtype: str | bytes | type[Protocol], items: Iterable[Any]) -> Sent:
         """Send many messages of one type in batches, each batch acknowledged once.
 
         The server handles them one after the other, in order, as if each had come alone; an item

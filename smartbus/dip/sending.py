@@ -11,12 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import TracebackType
 
-__all__ = ["DELIVERED", "Delivered", "Sending"]
+__all__ = ["DELIVERED", "Delivered", "Sending", "Sent"]
 
 _logger = logging.getLogger("smartbus.dip")
 
 
-class Delivered(Coroutine[Any, Any, None]):
+class Sent(Coroutine[Any, Any, None]):
+    """What ``send_*`` return: to be awaited in an event loop, done already without one.
+
+    It has all that coroutines have, so that `asyncio.create_task` takes it.
+    """
+
+    __slots__ = ()
+
+
+class Delivered(Sent):
     """A message that is acknowledged already: there is nothing to wait for."""
 
     __slots__ = ()
@@ -42,12 +51,11 @@ class Delivered(Coroutine[Any, Any, None]):
 DELIVERED: Final = Delivered()
 
 
-class Sending(Coroutine[Any, Any, None]):
+class Sending(Sent):
     """A message on its way. It goes whether somebody awaits this or not.
 
     Await it for the acknowledgement or the error. An error that nobody awaits becomes a log line.
-    Cancelling who awaits it closes the connection, because the answer may still come. It has all
-    that coroutines have, so that `asyncio.create_task` takes it.
+    Cancelling who awaits it closes the connection, because the answer may still come.
     """
 
     __slots__ = ("_abandon", "_awaited", "_future", "_keep", "_steps")

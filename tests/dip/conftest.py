@@ -61,7 +61,7 @@ def no_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     complaints: list[Any] = [
         record.getMessage()
         for when in ("setup", "call", "teardown")
-        for record in caplog.get_records(when)  # type: ignore[arg-type]
+        for record in caplog.get_records(when)
         if record.name == "asyncio" and record.levelname in {"WARNING", "ERROR", "CRITICAL"}
     ]
     assert complaints == []

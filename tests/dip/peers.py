@@ -120,7 +120,6 @@ class RawServer:
             raw.send(b"ok")
         return raw
 
-
     async def request(self, frame: bytes) -> Raw:
         """The next client that connects, after its first message."""
         raw = await self.peer()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import json
 import sys
 import types
@@ -20,13 +21,9 @@ def load(address: str) -> Any:
         const: Any = types.ModuleType("dip.const")
         const.IS_WINDOWS = True
         sys.modules["dip.const"] = const
-    from loguru import logger
-
-    logger.remove()
-    import dip
-    import dip.proto
-
-    return dip
+    importlib.import_module("loguru").logger.remove()
+    importlib.import_module("dip.proto")
+    return importlib.import_module("dip")
 
 
 def say(value: Any) -> None:
@@ -111,4 +108,5 @@ async def codec() -> None:
 
 if __name__ == "__main__":
     role, *words = sys.argv[1:]
-    asyncio.run({"serve": serve, "send": send, "codec": codec}[role](*words))
+    roles: dict[str, Any] = {"serve": serve, "send": send, "codec": codec}
+    asyncio.run(roles[role](*words))

@@ -105,7 +105,9 @@ def test_split(frames: list[tuple[int, bytes]]) -> None:
     assert [(tag, bytes(body)) for tag, body in split(memoryview(data))] == frames
 
 
-@pytest.mark.parametrize("data", [b"J", b"J\0\0\0", b"J\0\0\0\x02a", frame(1, b"x") + b"J\0\0\0\x01"])
+@pytest.mark.parametrize(
+    "data", [b"J", b"J\0\0\0", b"J\0\0\0\x02a", frame(1, b"x") + b"J\0\0\0\x01"]
+)
 def test_split_refuses_what_is_cut_short(data: bytes) -> None:
     with pytest.raises(CutShortError):
         list(split(memoryview(data)))

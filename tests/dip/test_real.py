@@ -127,7 +127,9 @@ async def test_our_client_and_the_real_server(address: str) -> None:
         for mtype, data in MESSAGES:
             await client.send_msg(mtype, data)
         await client.send_many("J", range(3))
-        with pytest.raises(errors.ResponseError, match=r"^Server respond with: ValueError\('boom'\)$"):
+        with pytest.raises(
+            errors.ResponseError, match=r"^Server respond with: ValueError\('boom'\)$"
+        ):
             await client.send_json("fail")
         with pytest.raises(errors.ResponseError) as caught:
             await client.send_many("J", [5, "fail", 6])
@@ -154,7 +156,9 @@ async def test_our_client_without_a_loop_and_the_real_server(address: str) -> No
         assert calls == [(DEFAULT_ID, mtype, data) for mtype, data in expected]
 
 
-@pytest.mark.parametrize("connection", ["default", "None", "'12345678-0000-0000-0000-000000000000'"])
+@pytest.mark.parametrize(
+    "connection", ["default", "None", "'12345678-0000-0000-0000-000000000000'"]
+)
 async def test_the_real_client_and_our_server(address: str, connection: str) -> None:
     received = Received()
 
