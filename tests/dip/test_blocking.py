@@ -229,6 +229,7 @@ def test_the_introduction_is_refused(path: str) -> None:
     with listener(path) as listening, sending(lambda: client.send_json(1)) as outcome:
         peer, _ = listening.accept()
         with peer:
+            assert peer.recv(len(HELLO), socket.MSG_WAITALL) == HELLO
             peer.sendall(b"ValueError('who?')")
     assert isinstance(outcome[0], errors.ConnectionClosed)
     assert "who?" in str(outcome[0])

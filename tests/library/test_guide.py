@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +11,16 @@ import pytest
 from smartbus import errors, ipc, net
 from smartbus.events import EVENTS
 from tests.behaviour.conftest import without_vendor
-from tests.net.recorder import DEADLINE
+from tests.library.examples import Guide, run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from smartbus.bus import Bus
     from smartbus.testing import BusFactory, FlowHostFactory
 
-ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs" / "library.md").read_text("utf-8")
+DOCUMENT = Guide("library.md")
+GUIDE = DOCUMENT.text
 
 #: The flows that the guide names.
 FLOWS = {
@@ -30,19 +28,9 @@ FLOWS = {
     "Project1/Slow": "AsynchInvoke(SmartbusWaitNotify(params[0], 0, 60000))",
 }
 
-EXAMPLES = re.findall(
-    r"^```python\n(.*?)^```\n```text\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL
-)
-
-
-def title(example: tuple[str, str]) -> str:
-    """The heading above an example."""
-    above = GUIDE[: GUIDE.index(example[0])]
-    return str(re.findall(r"^#+ (.*)$", above, re.MULTILINE)[-1])
-
 
 def test_every_example_is_tested() -> None:
-    assert len(EXAMPLES) == GUIDE.count("```python\n") > 0
+    assert DOCUMENT.complete
 
 
 @pytest.fixture
@@ -53,7 +41,7 @@ def bus(smartbus_bus_factory: BusFactory, smartbus_ipsc_factory: FlowHostFactory
 
 
 @pytest.mark.parametrize("library", ["core", "vendor"])
-@pytest.mark.parametrize("example", EXAMPLES, ids=title)
+@pytest.mark.parametrize("example", DOCUMENT.examples, ids=DOCUMENT.title)
 def test_example(example: tuple[str, str], library: str, bus: Bus, tmp_path: Path) -> None:
     source, expected = example
     if library == "vendor":
@@ -67,21 +55,8 @@ def test_example(example: tuple[str, str], library: str, bus: Bus, tmp_path: Pat
         )
         source = source.replace("unit_id=unit_id=", "unit_id=")
     source, expected = (text.replace("8089", str(bus.port)) for text in (source, expected))
-    script = tmp_path / "example.py"
-    script.write_text(source, "utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SMARTBUS_IPC_SOCKET": str(bus.ipc_path)}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=2 * DEADLINE,
-        check=False,
-    )
-    # The vendor's library also traces what the examples provoke.
-    complaints = [line for line in done.stderr.splitlines() if not line.startswith("library: ")]
-    assert (done.stdout, complaints, done.returncode) == (expected, [], 0)
+    done = run(source, tmp_path, SMARTBUS_IPC_SOCKET=str(bus.ipc_path))
+    assert done == (expected, [], 0)
 
 
 # ---- the reference -----------------------------------------------------------------------
