@@ -91,7 +91,7 @@ class FrameBuffer(Generic[Body]):
 
     def space(self) -> memoryview:
         """Where to receive into, at least one byte; then tell `received` how many came."""
-        return self._buffer[self._filled :]
+        return self._buffer[self._filled :] if self._filled else self._buffer
 
     def received(self, count: int) -> list[tuple[int, Body | None]]:
         """Return the frames that are complete now, perhaps none.
@@ -120,7 +120,10 @@ class FrameBuffer(Generic[Body]):
                 break
             frames.append((tag, copy(buffer[start + 5 : end])))
             start = end
-        self._keep(start, filled)
+        if start == filled < len(buffer) <= self._size:
+            self._filled = 0  # as nearly always: nothing is left, the size is right
+        else:
+            self._keep(start, filled)
         return frames
 
     def _pass_over(self, start: int, filled: int, frames: list[tuple[int, Body | None]]) -> int:
