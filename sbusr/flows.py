@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-from smartbus.errors import SmartBusError, TooLargeError
+from smartbus.errors import ArgumentError, SmartBusError, TooLargeError
 
 __all__ = [
     "STARTED",
@@ -202,10 +202,10 @@ class FlowLauncher:
             )
         except TooLargeError as exc:
             raise ParamsError(f"params are too large: {exc}") from exc
+        except ArgumentError as exc:  # 1e999 is JSON, but no number for Python
+            raise ParamsError(f"params have no JSON form: {exc}") from exc
         except SmartBusError as exc:
             raise NoIpscError(f"the flow call could not be sent: {exc}") from exc
-        except (ValueError, RecursionError) as exc:  # 1e999 is JSON, but no number for Python
-            raise ParamsError(f"params have no JSON form: {exc}") from exc
         try:
             ack = await self._acks.wait(invoke_id, self._ack_timeout)
         except asyncio.TimeoutError:
