@@ -14,10 +14,13 @@ FAILED    from the worker   JSON object: the methods package does not import
 ANSWERS   from the worker   a batch of replies (:func:`pack_answers`)
 BACK      from the worker   task numbers that it has not started and will not start
 RETIRE    from the worker   empty: somebody asked it (SIGTERM) to make place
+METRICS   from the worker   JSON array: what it counted since the last one (`sbusr.metrics`)
 LOG       from the worker   JSON object: a log record
 ========= ================= ===========================================================
 
-Requests are *tasks* here, numbered per worker from 1.
+Requests are *tasks* here, numbered per worker from 1. What the parent must know even if the
+worker cannot speak any more stands in shared memory, two native 64-bit numbers: the task in
+execution, and the time limit that its method has (microseconds; 0: none of its own).
 """
 
 from __future__ import annotations
@@ -37,9 +40,11 @@ __all__ = [
     "CONFIG",
     "FAILED",
     "LOG",
+    "METRICS",
     "READY",
     "REQUESTS",
     "RETIRE",
+    "SHARED_SIZE",
     "STOP",
     "Config",
     "FrameReader",
@@ -63,6 +68,10 @@ ANSWERS = ord("A")
 BACK = ord("B")
 RETIRE = ord("T")
 LOG = ord("L")
+METRICS = ord("M")
+
+SHARED_SIZE = 16
+"""Bytes of the shared memory."""
 
 RECEIVE_SIZE = 256 * 1024
 """Bytes that one read takes at most, unless one frame is larger."""

@@ -35,9 +35,11 @@ from .protocol import (
     CONFIG,
     FAILED,
     LOG,
+    METRICS,
     READY,
     REQUESTS,
     RETIRE,
+    SHARED_SIZE,
     STOP,
     Config,
     FrameReader,
@@ -58,6 +60,8 @@ SLICE = 0.0005
 """Finished replies are sent after this time (seconds) while work goes on."""
 TICK_MS = 1
 """How often (milliseconds) the helper thread looks while there is work."""
+REPORT_EVERY = 1.0
+"""Seconds between two reports of what was counted."""
 ORPHAN_GRACE = 0.5
 """Time (seconds) that the main thread has to end by itself when the parent is gone."""
 
@@ -129,7 +133,10 @@ class Worker:
         self, link: Link, calls: Calls, progress: memoryview, *, give_back: bool = False
     ) -> None:
         self._link = link
-        self._execute = calls.execute
+        self._calls = calls
+        calls.announce = self._limit_call
+        self._unreported = False
+        self._report_at = 0.0
         self._progress = progress
         self._give_back = give_back
         self._batch: tuple[Iterator[bytes], int] = iter(()), 0
@@ -165,11 +172,15 @@ class Worker:
         poll.register(signals, select.POLLIN)
         while True:
             with link.inbox:
-                for fd, _ in poll.poll():
+                ready = poll.poll(REPORT_EVERY * 1000 if self._unreported else None)
+                for fd, _ in ready:
                     if fd == signals:
                         self._signalled()
                     elif not link.receive():
                         return
+            if not ready:
+                self._report()
+                continue
             link.start_clock()
             self._busy = True
             while frames:
@@ -180,18 +191,29 @@ class Worker:
                     self._work(body)
                 elif tag == STOP:
                     link.flush()
+                    self._report()
                     self._done = True
                     return
             link.flush()
+            if self._unreported and time.perf_counter() > self._report_at:
+                self._report()
             self._busy = False
+
+    def _report(self) -> None:
+        """Tell the parent what was counted."""
+        self._unreported = False
+        self._report_at = time.perf_counter() + REPORT_EVERY
+        if measured := self._calls.metrics.take():
+            self._link.send_json(METRICS, measured)
 
     def _work(self, body: bytes) -> None:
         first, encoding, bodies = unpack_requests(body)
         if not self._helped and (self._give_back or len(bodies) > 1):
             self._helped = True
             self._wake_in.send(b"x")
+        calls = self._calls
         execute, add, progress, clock = (
-            self._execute,
+            calls.execute,
             self._link.add,
             self._progress,
             time.perf_counter,
@@ -199,14 +221,24 @@ class Worker:
         # Both threads take from this iterator; each request goes to one of them.
         rest = iter(bodies)
         self._batch = rest, first + len(bodies)
-        due = clock() + SLICE
+        self._unreported = True
+        began = clock()
+        due = began + SLICE
         for number, request in enumerate(rest, first):
             progress[0] = number
             title, text = execute(request, encoding)
             add((number, title, text))
-            if clock() > due:
+            now = clock()
+            calls.histogram.note(now - began)
+            if now > due:
                 self._link.flush()
-                due = clock() + SLICE
+                now = clock()
+                due = now + SLICE
+            began = now
+
+    def _limit_call(self, seconds: float) -> None:
+        """Let the parent know how long the call that follows may take."""
+        self._progress[1] = int(seconds * 1e6)
 
     def _signalled(self) -> None:
         if signal.SIGTERM in self._signals.recv(4096):
@@ -331,7 +363,7 @@ def main(argv: list[str]) -> int:
     sock = socket.socket(fileno=descriptors[0])
     # A process that a method forks must not speak in the name of this one.
     os.register_at_fork(after_in_child=sock.close)
-    progress = memoryview(mmap.mmap(descriptors[1], 8)).cast("Q")
+    progress = memoryview(mmap.mmap(descriptors[1], SHARED_SIZE)).cast("Q")
     with contextlib.suppress(ConnectionError):  # the parent is gone
         return _run(Link(sock), progress)
     return 0
@@ -363,6 +395,7 @@ def _run(link: Link, progress: memoryview) -> int:
     try:
         worker.run()
     finally:
+        calls.close()
         # What follows (atexit handlers of methods, threads that they started) must not keep the
         # parent waiting, nor those whose requests are lost if this is an exception.
         with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from smartbus import errors
 from smartbus.arguments import raw, seconds, whole
 from smartbus.encoding import encode_text
-from smartbus.errors import ArgumentError, NotConnectedError
+from smartbus.errors import ArgumentError, NotConnectedError, SmartBusError
 from smartbus.wire import (
     IPSC,
     MAX_DATA,
@@ -20,6 +20,8 @@ from smartbus.wire import (
 from smartbus.wire.system import MAX_NOTIFY_TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .connection import Connection
 
     Data = bytes | bytearray | memoryview | str | None
@@ -107,6 +109,39 @@ class Sender:
         dst = (dst_unit_id, dst_client_id, dst_client_type)
         connection.outbox.push(encode_frame(address, dst, cmd, cmd_type, raw))
 
+    def send_many(
+        self,
+        cmd: int,
+        cmd_type: int,
+        dst_unit_id: int,
+        dst_client_id: int,
+        dst_client_type: int,
+        datas: Iterable[Data],
+    ) -> int:
+        """Queue many packets for one destination, in their order; arguments as `send_data`.
+
+        Returns:
+            How many were queued: all of them.
+
+        Raises:
+            SmartBusError: As `send_data`. Its ``sent`` tells how many were queued: exactly the
+                first so many of `datas`.
+            TypeError: `datas` is itself text or bytes, or one of them is neither.
+        """
+        if isinstance(datas, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"datas must be many, not one {type(datas).__name__}")
+        to = cmd, cmd_type, dst_unit_id, dst_client_id, dst_client_type
+        batch = [data if type(data) is bytes else self._bytes_of(data) for data in datas]
+        sent = 0
+        try:
+            for raw in batch:
+                self.send_data(*to, raw)
+                sent += 1
+        except SmartBusError as error:
+            error.sent = sent
+            raise
+        return sent
+
     def ping(
         self, dst_unit_id: int, dst_client_id: int, dst_client_type: int, data: Data = None
     ) -> None:
@@ -122,7 +157,7 @@ class Sender:
         server_unit_id: int,
         process_index: int,
         project_id: str,
-        title: str,
+        title: str | bytes,
         mode: int,
         expires: float,
         txt: str | bytes,
@@ -133,7 +168,7 @@ class Sender:
             server_unit_id: Unit of the IPSC's server, 0..15.
             process_index: The IPSC process.
             project_id: The flow's project; may be empty.
-            title: What the flow waits for; cut to 101 bytes.
+            title: What the flow waits for, cut to 101 bytes; `str` leaves in GB18030.
             mode: 0.
             expires: Seconds that the text is kept for a flow that does not wait yet.
             txt: The text; `str` leaves in GB18030, that is GBK.
@@ -148,18 +183,41 @@ class Sender:
             SmartBusError: As `check_send`.
         """
         check_server(server_unit_id)
-        text = txt if isinstance(txt, (bytes, bytearray)) else encode_text(txt)
+        text = _wire_text(txt)
         if not title or not text:
             raise ArgumentError(-1, "a notify needs a title and a text")
         if len(text) > MAX_NOTIFY_TEXT:
             raise errors.TooLargeError(-15, f"a notify takes {MAX_NOTIFY_TEXT} bytes of text")
         milliseconds = round(seconds("expires", expires) * 1000)
         number = self._notify_id % _MAX_I32 + 1
-        names = encode_text(project_id), encode_text(title)
+        names = encode_text(project_id), _wire_text(title)
         body = Notify(*names, text, number, milliseconds, mode).encode()
         self.send_data(Cmd.NOTIFY, CmdType.SYSTEM, server_unit_id, process_index, IPSC, body)
         self._notify_id = number
         return number
+
+    def notify_many(
+        self, notifies: Iterable[tuple[int, int, str | bytes, str | bytes]], expires: float
+    ) -> list[int]:
+        """Queue many notifies, with empty project and mode 0.
+
+        Args:
+            notifies: For each one server unit, process index, title and text, as `notify`.
+            expires: Seconds, as `notify`.
+
+        Returns:
+            For each one its number, or the negative code of its error, which costs only that
+            one.
+        """
+        return [self._notify_code(*notify, expires) for notify in notifies]
+
+    def _notify_code(
+        self, unit: int, process: int, title: str | bytes, text: str | bytes, expires: float
+    ) -> int:
+        try:
+            return self.notify(unit, process, "", title, 0, expires, text)
+        except SmartBusError as error:
+            return error.code
 
     async def drain(self) -> None:
         """Wait until at most half of the send queue is used; also ends when the client closes."""
@@ -171,6 +229,10 @@ class Sender:
         if isinstance(data, str):
             return data.encode(self.encoding)
         return raw("data", data)
+
+
+def _wire_text(text: str | bytes) -> bytes:
+    return text if isinstance(text, (bytes, bytearray)) else encode_text(text)
 
 
 def check_server(unit_id: int) -> None:

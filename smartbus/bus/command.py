@@ -160,5 +160,8 @@ def _serve(bus: Bus, verbose: int) -> int:
             )
             signal.sigwait(signals)
     finally:
+        # The impatient, and service managers, send more than one.
+        while signal.sigpending() & signals:
+            signal.sigwait(signals)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return EXIT_OK

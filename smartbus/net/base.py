@@ -5,9 +5,8 @@ from __future__ import annotations
 import codecs
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from smartbus._c import events as raw
 from smartbus.arguments import seconds_or_none, whole
@@ -23,6 +22,7 @@ from smartbus.events import (
 )
 from smartbus.head import Head
 from smartbus.refusals import refusal
+from smartbus.subscriptions import Subscribable, Subscribers
 
 from .batches import BatchMethods, cut_off_batch
 from .flowcalls import FlowCallMethods, FlowCalls
@@ -30,7 +30,6 @@ from .handlers import EventHandlers
 from .lane import Lane, check_executor
 from .reading import BAD_RESULT, read
 from .sending import cut_off
-from .subscriptions import Subscribers, Subscription
 from .text import MAX_INFO, MAX_PASSWORD, MAX_USER, wire_text
 
 if TYPE_CHECKING:
@@ -42,15 +41,11 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .trace import TraceLevel
 
-_E1 = TypeVar("_E1", bound=Event)
-_E2 = TypeVar("_E2", bound=Event)
-_E3 = TypeVar("_E3", bound=Event)
-
 _TIMEOUT = -25
 _NO_ANSWER = "nobody has answered there (is it a SmartBus server?)"
 
 
-class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
+class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
     """What NET and IPC clients have in common."""
 
     #: Failures to connect after which the library goes on trying; any other is a refusal.
@@ -198,7 +193,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
                         -2, f"client {self._client_id} was not activated: call activate() first"
                     )
                 if self._refused:
-                    raise refusal(self._failure, self._servers, self._client_id)
+                    raise refusal(self._failure, self._servers, f"client {self._client_id}")
                 if self._pump.in_handler():
                     raise RuntimeError("wait_connected() would block the events it waits for")
                 left = None if deadline is None else deadline - time.monotonic()
@@ -271,61 +266,6 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
 
     # ---- receiving -----------------------------------------------------------------------
 
-    @overload
-    def subscribe(self, handler: Callable[[Event], object], /) -> Subscription: ...
-    @overload
-    def subscribe(
-        self, handler: Callable[[_E1], object], event_type: type[_E1], /
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self, handler: Callable[[_E1 | _E2], object], first: type[_E1], second: type[_E2], /
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self,
-        handler: Callable[[_E1 | _E2 | _E3], object],
-        first: type[_E1],
-        second: type[_E2],
-        third: type[_E3],
-        /,
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self,
-        handler: Callable[[Any], object],
-        first: type[Event],
-        second: type[Event],
-        third: type[Event],
-        fourth: type[Event],
-        /,
-        *more: type[Event],
-    ) -> Subscription: ...
-    def subscribe(
-        self, handler: Callable[[Any], object], /, *event_types: type[Event]
-    ) -> Subscription:
-        """Have `handler` called with the events of some classes, beside the ``on_*`` methods.
-
-        It runs where those run, after them; several handlers in the order of their coming. An
-        exception in one is logged and stops nothing. Packets cost a little more with a
-        subscriber than with `on_data_batch`, nothing without one.
-
-        Args:
-            handler: Called with each event.
-            event_types: Classes of `smartbus.events`; a base class stands for all that derive
-                from it. None at all: every event.
-
-        Returns:
-            The subscription, which ends with its `Subscription.close` or with the client.
-
-        Raises:
-            TypeError: `handler` cannot be called, or is a coroutine function, or one is no class
-                of events.
-            ClientNotFoundError: The client was released.
-        """
-        self._check_alive()
-        return self._subscribers.add(handler, event_types)
-
     def _receive(self, item: raw.Item) -> None:
         """Take an event from the pump; never raises."""
         if isinstance(item, raw.Packets):
@@ -373,7 +313,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
                         error_for(code),
                     )
                 else:
-                    error = refusal(code, self._servers, self._client_id)
+                    error = refusal(code, self._servers, f"client {self._client_id}")
                     self._records.error("%s; not trying again", error)
                     self._flow_calls.fail(code, error.message)
             case Disconnected():

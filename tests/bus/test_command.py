@@ -79,6 +79,16 @@ def test_runs_until_it_is_told_to_stop(number: signal.Signals) -> None:
         assert process.communicate(timeout=DEADLINE) == ("", "")
 
 
+def test_several_signals_at_once_are_one() -> None:
+    with running() as (process, _, _):
+        process.send_signal(signal.SIGSTOP)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=DEADLINE)
+        assert (process.returncode, errors) == (0, "")
+
+
 def test_verbose_shows_bad_input_and_life() -> None:
     with running("-v") as (process, _, port):
         with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
