@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from smartbus import errors
-from smartbus.errors import SmartBusError, TooLargeError
+from smartbus.errors import ArgumentError, SmartBusError, TooLargeError
 
 __all__ = [
     "STARTED",
@@ -265,10 +265,10 @@ class FlowLauncher:
             future = client.call_flow(*target, call.params, timeout=allowed)
         except TooLargeError as exc:
             raise ParamsError(f"params are too large: {exc}") from exc
+        except ArgumentError as exc:  # 1e999 is JSON, but no number for Python
+            raise ParamsError(f"params have no JSON form: {exc}") from exc
         except SmartBusError as exc:
             raise NoIpscError(f"the flow call could not be sent: {exc}") from exc
-        except (ValueError, RecursionError) as exc:  # 1e999 is JSON, but no number for Python
-            raise ParamsError(f"params have no JSON form: {exc}") from exc
         return future.invoke_id, asyncio.wrap_future(future)
 
     async def _result(self, outcome: asyncio.Future[list[Any]], timeout: float) -> list[Any]:
