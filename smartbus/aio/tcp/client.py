@@ -11,7 +11,6 @@ from .stream import Stream
 
 if TYPE_CHECKING:
     import logging
-    from ctypes import Structure
 
 __all__ = ["HEARTBEAT", "Client"]
 
@@ -136,12 +135,7 @@ class Client(Endpoint):
         except (ConnectionError, asyncio.TimeoutError) as error:
             self.log.debug("no more heartbeats: %s", error)
 
-    async def write_from(self, *structs: Structure) -> None:
-        """Write C structures as they are in memory, without anything between them; as `write`.
-
-        No heartbeats are sent on this connection from then on.
-        """
+    def _structures_begin(self) -> None:
         if self._beats:
             self._beats = False
             self.log.warning("no more heartbeats: they would be taken for a part of structures")
-        await super().write_from(*structs)

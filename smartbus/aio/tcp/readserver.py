@@ -90,6 +90,10 @@ class OneClientReadLoopServer(OneClientServer):
                 await self.read_and_dispatch()
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             self.log.info("the client has gone: %s", error)
+        except asyncio.CancelledError:
+            if stream is not None:
+                self._abandon(stream)
+            raise
         except Exception:
             self.log.exception("read loop failed; disconnecting the client")
         if stream is self._stream:

@@ -168,4 +168,5 @@ class OneClientServer(Endpoint):
             self._server.close()
         await super().basic_close()
         if not self.connected_task.done():
-            self.connected_task.cancel()
+            self.connected_task.set_exception(ConnectionAbortedError("the server was closed"))
+            self.connected_task.exception()  # nobody has to take it

@@ -82,6 +82,7 @@ class Stream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was received."""
+        self.outbound.refresh()
         self.inbound.feed(self._area[:nbytes])
 
     def eof_received(self) -> bool:

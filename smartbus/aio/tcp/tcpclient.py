@@ -116,9 +116,7 @@ class TcpClient(Client):
             self.log.info("The connection has ended: %s", error)
             await self._connection_ended()
         except asyncio.CancelledError:
-            if self.should_be_connected:  # it was not close(), so nobody else would end it
-                self.log.warning("The read loop was cancelled; closing the connection.")
-                stream.abort()
+            self._abandon(stream)
             raise
 
     # --- messages out ---------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import socket
@@ -282,6 +283,21 @@ async def test_a_failing_connect_callback(server: Server, caplog: pytest.LogCapt
         assert client.connected
         peer.close()
         await until(lambda: caplog.text.count("OSError: of mine") == 2)
+
+
+async def test_a_vanished_host(server: Server) -> None:
+    """Keep-alive ends the connection with an error that is no ConnectionError."""
+    states = States()
+    async with pair(server, connect_callback=states) as (client, _):
+        reading = asyncio.create_task(client.read_str())
+        await asyncio.sleep(0)
+        assert client._stream is not None
+        client._stream.connection_lost(TimeoutError(errno.ETIMEDOUT, "timed out"))
+        with pytest.raises(ConnectionAbortedError, match="timed out"):
+            await soon(reading)
+        await states.reach(True, False)
+        assert (client.connected, client.should_be_connected) == (False, True)
+        client._stream.abort()  # the transport does not know of it
 
 
 # --- writing to who does not read -------------------------------------------------------------
