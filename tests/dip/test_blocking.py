@@ -301,6 +301,7 @@ def test_interrupted(path: str) -> None:
     code = """
 import signal, sys
 from smartbus.dip import Client
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
 client = Client(sys.argv[1], timeout=None)
 try:
     client.send_json(1)
