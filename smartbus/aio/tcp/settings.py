@@ -6,10 +6,13 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["DEFAULT_LIMIT", "KeepAlive", "Settings"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_SPIN", "KeepAlive", "Settings"]
 
 #: Longest line, without its terminator, unless told otherwise (bytes); asyncio's default.
 DEFAULT_LIMIT: Final = 1 << 16
+
+#: See `smartbus.aio.tcp.spin.Spinner` (seconds).
+DEFAULT_SPIN: Final = 0.0001
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Settings:
     write_timeout: float | None = None
     close_timeout: float = 5.0
     allow_nan: bool = True
+    spin: float = DEFAULT_SPIN
     keep_alive: KeepAlive | None = KeepAlive()
 
     def __post_init__(self) -> None:
