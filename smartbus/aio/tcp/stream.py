@@ -146,7 +146,8 @@ class Stream(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
-        if self._transport is not None:
+        # asyncio's transport cannot be aborted when it has closed after writing its buffer.
+        if self._transport is not None and not self.lost.done():
             self._transport.abort()
             self._end()
 

@@ -352,6 +352,16 @@ async def _expect_numbers(peer: Peer, count: int) -> None:
     assert lines == [*(b"%d" % number for number in range(count)), b""]
 
 
+async def test_closing_while_the_peer_is_behind(server: Server) -> None:
+    async with pair(server, close_timeout=30) as (client, peer):
+        writing = await fill(client)
+        data, _ = await asyncio.gather(soon(peer.reader.read(-1)), client.close())
+        assert len(data) == 32 << 20
+        await asyncio.wait({writing})
+        writing.exception()  # it may have learnt of the end first
+        assert client.done_task.done()
+
+
 async def test_closing_does_not_wait_for_ever(server: Server) -> None:
     async with pair(server, close_timeout=0.05) as (client, _):
         writing = await fill(client)
