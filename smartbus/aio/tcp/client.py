@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from smartbus.arguments import seconds
+
 from .endpoint import ConnectCallback, Endpoint
 from .settings import DEFAULT_LIMIT, DEFAULT_SPIN, KeepAlive, Settings
 from .stream import Stream
@@ -77,8 +79,9 @@ class Client(Endpoint):
             **kwargs: For `asyncio.loop.create_connection`: ``ssl``, ``family``, ``local_addr``, …
 
         Raises:
-            TypeError: The callback is no coroutine function.
+            TypeError: The callback is no coroutine function, or a time no number.
             ValueError: Unknown encoding; a terminator that is empty or no bytes; bad limit.
+            ArgumentError: A time is out of range.
         """
         settings = Settings(
             encoding=encoding,
@@ -94,7 +97,7 @@ class Client(Endpoint):
         super().__init__(settings, log, connect_callback, monitor_connection_interval, name)
         self.host = host
         self.port = port
-        self.heartbeat_send_sleep = heartbeat_send_sleep
+        self.heartbeat_send_sleep = seconds("heartbeat_send_sleep", heartbeat_send_sleep)
         self._beats = run_heartbeat_send_task
         if host == "":
             self._closed = self._started = True

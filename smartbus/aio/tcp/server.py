@@ -70,8 +70,9 @@ class OneClientServer(Endpoint):
             **kwargs: For `asyncio.loop.create_server`: ``ssl``, ``family``, …
 
         Raises:
-            TypeError: The callback is no coroutine function.
+            TypeError: The callback is no coroutine function, or a time no number.
             ValueError: Unknown encoding; a terminator that is empty or no bytes; bad limit.
+            ArgumentError: A time is out of range.
         """
         settings = Settings(
             encoding=encoding,
