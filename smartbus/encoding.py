@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["WIRE", "decode_text", "decode_wire_text", "dumps_ascii", "encode_text"]
+__all__ = [
+    "WIRE",
+    "decode_text",
+    "decode_wire_text",
+    "dumps_ascii",
+    "encode_text",
+    "loads_array",
+]
 
 #: The codec of wire texts. GB18030 is GBK (``cp936``) with the same bytes for all of its
 #: characters, plus four-byte forms for the rest of Unicode.
@@ -64,3 +71,27 @@ def dumps_ascii(obj: Any) -> str:
         RecursionError: `obj` is nested too deeply.
     """
     return _encode_json(obj)
+
+
+def loads_array(raw: Buffer, encoding: str | None = None) -> list[Any]:
+    """Return the list that a JSON array stands for, as a flow returns one; none for no text.
+
+    Args:
+        raw: The text, as for `decode_text`.
+        encoding: The codec to try first.
+
+    Raises:
+        ValueError: It is no JSON, or no array, or nested too deeply.
+    """
+    text = decode_text(raw, encoding)
+    if not text:
+        return []
+    try:
+        result = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"the result is no JSON: {error}: {text[:200]!r}") from None
+    except RecursionError:
+        raise ValueError("the result is nested too deeply") from None
+    if not isinstance(result, list):
+        raise ValueError(f"the result is no JSON array: {text[:200]!r}")  # noqa: TRY004 - foreign
+    return result

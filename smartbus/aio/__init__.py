@@ -6,7 +6,8 @@
             print(packet.head, packet.data)
 
 - ``client``: `SmartBusClient`.
-- ``sender``, ``caller``: what it says to the bus, and its flow calls, which ``flows`` keeps.
+- ``receiver``: what it hears; ``sender``, ``caller``: what it says to the bus, and its flow calls,
+  which ``flows`` keeps.
 - ``connection``: keeps one ``link`` up, between ``outbox`` and ``packets``.
 - ``settings``: its bounds and times.
 """
@@ -16,7 +17,8 @@ from __future__ import annotations
 from smartbus.errors import FlowError, FlowTimeout
 from smartbus.wire import Address, FlowCall, Frame, Notify
 
-from .client import Node, SmartBusClient
+from .client import SmartBusClient
+from .receiver import Node
 from .settings import Limits, Timing
 
 __all__ = [

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from smartbus import errors
-from smartbus.encoding import decode_text, dumps_ascii, encode_text
-from smartbus.errors import ArgumentError, FlowError, SmartBusError
+from smartbus.encoding import dumps_ascii, encode_text
+from smartbus.errors import ArgumentError, SmartBusError
 from smartbus.wire import IPSC, Cmd, CmdType, FlowAck, FlowCall, FlowReturn, Frame
 from smartbus.wire.system import MAX_FLOW_PARAMS
 
@@ -46,29 +45,30 @@ class FlowCaller(Sender):
     ) -> list[Any]:
         """Start a flow and wait for what it returns.
 
+        A missing ack ends nothing: the vendor's library loses some whose flows return all the
+        same. Nor does a lost link: the answer may come over the next one.
+
         Args:
             server_unit_id: Unit of the IPSC's server, 0..15, or -1.
             process_index: The IPSC process, or -1.
             project_id: The flow's project; cut to 31 bytes of GBK.
             flow_id: The flow; cut likewise.
             params: The flow's parameters: anything JSON can say, 16001 bytes at most.
-            timeout: Seconds to wait for the return. An ack must come in the same time, but
-                in no less than 1 and no more than 5 seconds.
+            timeout: Seconds to wait for the return.
             mode: 0 or 2.
 
         Returns:
-            The flow's result list. A result that is no list comes as the only item of one.
+            The flow's result list; an empty one if it returned no text at all.
 
         Raises:
-            FlowTimeout: There was no ack or no return in time.
-            FlowError: IPSC refused, or the return is no JSON.
+            FlowTimeout: There was no return in time.
+            FlowError: IPSC refused, the return is no JSON array, or the client was closed.
             UnitIdError: `server_unit_id` is above 15.
             TooLargeError: The parameters are too large.
             ArgumentError: `mode` has no return, `timeout` is not positive, or JSON cannot
                 say the parameters.
             BufferFullError: Too many calls wait already, or the send queue is full.
-            NotConnectedError: The client is not connected, or was closed meanwhile. A lost
-                link alone ends no call: the answer may come over the next one.
+            NotConnectedError: The client is not connected.
             SmartBusError: As `check_send`.
         """
         if mode & 255 not in _RETURNING:
@@ -90,10 +90,17 @@ class FlowCaller(Sender):
         """Start a flow and wait until IPSC acknowledges it.
 
         With mode 0 or 2 the return is kept for `flow_result` until `timeout` is over; pass
-        mode 1 if nobody will ask for it. Arguments and errors otherwise as `call_flow`.
+        mode 1 if nobody will ask for it. Arguments otherwise as `call_flow`.
 
         Returns:
             The call's number.
+
+        Raises:
+            FlowTimeout: There was no ack within `timeout`, which counts as no less than 1 and
+                no more than 5 seconds here. A return may come all the same, for the call
+                that the error's ``invoke_id`` names.
+            FlowError: IPSC refused, or the client was closed.
+            SmartBusError: As `call_flow`.
         """
         target = server_unit_id, process_index, project_id, flow_id
         flow = self._call(*target, params, timeout, mode)
@@ -106,14 +113,36 @@ class FlowCaller(Sender):
             raise outcome
         return flow.invoke_id
 
+    def invoke_flow(
+        self,
+        server_unit_id: int,
+        process_index: int,
+        project_id: str,
+        flow_id: str,
+        params: Iterable[Any] | None = None,
+        *,
+        timeout: float = 30.0,
+        mode: int = 0,
+    ) -> int:
+        """Start a flow and wait for nothing.
+
+        What becomes of it is told to those who subscribed to `smartbus.events.FlowEvent`; with
+        mode 0 or 2 `flow_result` waits for the return, too. Arguments and errors as
+        `call_flow`, but for those of its answer.
+
+        Returns:
+            The call's number.
+        """
+        target = server_unit_id, process_index, project_id, flow_id
+        return self._call(*target, params, timeout, mode).invoke_id
+
     async def flow_result(self, invoke_id: int) -> list[Any]:
-        """Wait for the return of a flow that was launched; it can be taken once.
+        """Wait for the return of a flow that was started; it can be taken once.
 
         Raises:
             ArgumentError: There is no such call, its time is over, or its return was taken.
             FlowTimeout: The flow did not return in time.
-            FlowError: The return is no JSON.
-            NotConnectedError: The client was closed meanwhile.
+            FlowError: IPSC refused, the return is no JSON array, or the client was closed.
         """
         return await self._result_of(self._flow_table.find(invoke_id))
 
@@ -194,12 +223,7 @@ class FlowCaller(Sender):
             self._flow_table.remove(flow)
         if isinstance(outcome, SmartBusError):
             raise outcome
-        try:
-            result = json.loads(decode_text(outcome, self.encoding) or "[]")
-        except (ValueError, RecursionError) as error:
-            text = f"the flow's return is no JSON: {error}"
-            raise FlowError(-99, text, flow.invoke_id, flow.project) from error
-        return result if isinstance(result, list) else [result]
+        return outcome
 
     def _answer(self, head: Head, cmd: int, body: bytes) -> None:
         to = head.src_unit_id, head.src_unit_client_id, head.src_unit_client_type
@@ -208,8 +232,9 @@ class FlowCaller(Sender):
     def _flow_answer(self, frame: Frame) -> None:
         """Take a flow ack or return; `ProtocolError` if it is malformed."""
         if frame.cmd == Cmd.FLOW_ACK:
-            known = self._flow_table.acked(FlowAck.decode(frame.data))
+            known = self._flow_table.acked(frame.head, FlowAck.decode(frame.data))
         else:
-            known = self._flow_table.returned(FlowReturn.decode(frame.data))
+            ret = FlowReturn.decode(frame.data)
+            known = self._flow_table.returned(frame.head, ret, self.encoding)
         if not known:
             logger.debug("no flow call waits for a packet from %s (cmd %d)", frame.src, frame.cmd)

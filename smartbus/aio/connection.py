@@ -239,7 +239,11 @@ class Connection:
         """Note a refusal and tell about it; True if it is for good (NET.md 2.5)."""
         # Only who understood the user name complains about the password.
         code = _PASSWORD if _PASSWORD in refusals.values() else code
-        error = error_for(code, f"{self._host}:{self._port} refused the registration")
+        unit, client_id, _ = self._address
+        who = f"client {client_id} of unit {unit}"
+        error = error_for(
+            code, f"{self._host}:{self._port} refused {who}: {error_for(code).message}"
+        )
         logger.error("%s", error)
         if code != _ALREADY:
             self.refusal = error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from smartbus.encoding import decode_wire_text
+from smartbus.encoding import decode_wire_text, loads_array
 from smartbus.errors import (
     ArgumentError,
     BufferFullError,
@@ -13,8 +13,19 @@ from smartbus.errors import (
     FlowTimeout,
     SmartBusError,
 )
+from smartbus.events import (
+    FlowAcknowledged,
+    FlowEvent,
+    FlowFailed,
+    FlowReturned,
+    FlowTimedOut,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from smartbus.head import Head
     from smartbus.wire import FlowAck, FlowReturn
 
     from .settings import Limits, Timing
@@ -22,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["FlowTable", "PendingFlow"]
 
 _MAX_ID: Final = 2**31 - 1
+_TIMEOUT: Final = -25
+#: What a call fails with when its return is no JSON array, and when its client is closed.
+_BAD_RESULT: Final = -99
+_RELEASED: Final = -9
 
 
 class PendingFlow:
@@ -42,7 +57,7 @@ class PendingFlow:
         self.invoke_id = invoke_id
         self.project = project
         self.ack: asyncio.Future[SmartBusError | None] = loop.create_future()
-        self.result: asyncio.Future[SmartBusError | bytes] | None = (
+        self.result: asyncio.Future[SmartBusError | list[Any]] | None = (
             loop.create_future() if wants_return else None
         )
         self.ack_timer: asyncio.TimerHandle | None = None
@@ -50,12 +65,25 @@ class PendingFlow:
 
     def late(self, what: str, after: float) -> FlowTimeout:
         """Return the error for what did not come in `after` seconds."""
-        return FlowTimeout(-25, f"no {what} within {after:g} s", self.invoke_id, self.project)
+        return FlowTimeout(_TIMEOUT, f"no {what} within {after:g} s", self.invoke_id, self.project)
 
-    def end(self, outcome: SmartBusError) -> None:
-        """Settle whatever is still open."""
+    @property
+    def returned(self) -> bool:
+        """Whether a return came, a bad one included."""
+        result = self.result
+        return (
+            result is not None
+            and result.done()
+            and not isinstance(result.result(), FlowTimeout)
+        )
+
+    def end_ack(self, outcome: SmartBusError | None) -> None:
+        """Settle the ack, if it is still open."""
         if not self.ack.done():
             self.ack.set_result(outcome)
+
+    def end_result(self, outcome: SmartBusError | list[Any]) -> None:
+        """Settle the result, if there is one and it is still open."""
         if self.result is not None and not self.result.done():
             self.result.set_result(outcome)
 
@@ -63,11 +91,18 @@ class PendingFlow:
 class FlowTable:
     """All calls of one client; an entry goes when its call is over, or by its time-out."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, timing: Timing) -> None:
-        """Hold as many calls and wait as long as the settings say."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        timing: Timing,
+        tell: Callable[[FlowEvent], None],
+    ) -> None:
+        """Hold as many calls and wait as long as the settings say; `tell` what happens to them."""
         self._loop = loop
         self._limits = limits
         self._timing = timing
+        self._tell = tell
         self._last_id = 0
         self._acks: dict[int, PendingFlow] = {}
         self._results: dict[int, PendingFlow] = {}
@@ -105,50 +140,59 @@ class FlowTable:
             if timer is not None:
                 timer.cancel()
 
-    def acked(self, ack: FlowAck) -> bool:
+    def acked(self, head: Head, ack: FlowAck) -> bool:
         """Take an ack; False if no call waits for it."""
         flow = self._acks.pop(ack.invoke_id, None)
         if flow is None:
             return False
         if flow.ack_timer is not None:
             flow.ack_timer.cancel()
-        if ack.ack != 1:
+        message = decode_wire_text(ack.message)
+        if ack.ack == 1:
+            flow.end_ack(None)
+        else:
             self._results.pop(ack.invoke_id, None)
-            why = decode_wire_text(ack.message)
-            self._end(flow, FlowError(ack.ack, why, flow.invoke_id, flow.project))
-        elif not flow.ack.done():
-            flow.ack.set_result(None)
+            if flow.result_timer is not None:
+                flow.result_timer.cancel()
+            error = FlowError(ack.ack, message, flow.invoke_id, flow.project)
+            flow.end_ack(error)
+            flow.end_result(error)
+        self._tell(FlowAcknowledged(head, flow.project, flow.invoke_id, ack.ack, message))
         return True
 
-    def returned(self, ret: FlowReturn) -> bool:
+    def returned(self, head: Head, ret: FlowReturn, encoding: str) -> bool:
         """Take a return; False if no call waits for it. It is kept until its time-out."""
         flow = self._results.get(ret.invoke_id)
         if flow is None or flow.result is None or flow.result.done():
             return False
-        flow.result.set_result(ret.result)
+        of = head, flow.project, flow.invoke_id
+        try:
+            result = loads_array(ret.result, encoding)
+        except ValueError as error:
+            flow.end_result(FlowError(_BAD_RESULT, str(error), flow.invoke_id, flow.project))
+            self._tell(FlowFailed(*of, _BAD_RESULT, str(error)))
+        else:
+            flow.end_result(result)
+            self._tell(FlowReturned(*of, result))
         return True
 
-    def close(self, error: SmartBusError) -> None:
-        """End all calls with `error`."""
+    def close(self) -> None:
+        """End all calls: their client is closed."""
         for flow in {**self._acks, **self._results}.values():
             self.remove(flow)
-            flow.end(error)
-
-    def _end(self, flow: PendingFlow, error: SmartBusError) -> None:
-        if flow.result_timer is not None:
-            flow.result_timer.cancel()
-        flow.end(error)
+            error = FlowError(_RELEASED, "the client was closed", flow.invoke_id, flow.project)
+            flow.end_ack(error)
+            flow.end_result(error)
 
     def _no_ack(self, flow: PendingFlow, after: float) -> None:
+        """Give up waiting for an ack. The return may come all the same: the vendor's loses acks."""
         self._acks.pop(flow.invoke_id, None)
-        result = flow.result
-        if result is not None and result.done() and isinstance(result.result(), bytes):
-            flow.ack.set_result(None)  # what returned was started; the ack got lost
-            return
-        self._results.pop(flow.invoke_id, None)
-        self._end(flow, flow.late("ack", after))
+        # What returned was started; the ack got lost.
+        flow.end_ack(None if flow.returned else flow.late("ack", after))
+        self._tell(FlowAcknowledged(None, flow.project, flow.invoke_id, _TIMEOUT, ""))
 
     def _no_return(self, flow: PendingFlow, after: float) -> None:
         self._results.pop(flow.invoke_id, None)
         if flow.result is not None and not flow.result.done():
-            flow.result.set_result(flow.late("return", after))
+            flow.end_result(flow.late("return", after))
+            self._tell(FlowTimedOut(None, flow.project, flow.invoke_id))

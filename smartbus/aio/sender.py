@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from smartbus import errors
 from smartbus.encoding import encode_text
-from smartbus.errors import ArgumentError, NotConnectedError
+from smartbus.errors import ArgumentError, NotConnectedError, SmartBusError
 from smartbus.wire import (
     IPSC,
     MAX_DATA,
@@ -19,6 +19,8 @@ from smartbus.wire import (
 from smartbus.wire.system import MAX_NOTIFY_TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .connection import Connection
 
     Data = bytes | bytearray | memoryview | str | None
@@ -106,6 +108,39 @@ class Sender:
         dst = (dst_unit_id, dst_client_id, dst_client_type)
         connection.outbox.push(encode_frame(address, dst, cmd, cmd_type, raw))
 
+    def send_many(
+        self,
+        cmd: int,
+        cmd_type: int,
+        dst_unit_id: int,
+        dst_client_id: int,
+        dst_client_type: int,
+        datas: Iterable[Data],
+    ) -> int:
+        """Queue many packets for one destination, in their order; arguments as `send_data`.
+
+        Returns:
+            How many were queued: all of them.
+
+        Raises:
+            SmartBusError: As `send_data`. Its ``sent`` tells how many were queued: exactly the
+                first so many of `datas`.
+            TypeError: `datas` is itself text or bytes, or one of them is neither.
+        """
+        if isinstance(datas, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"datas must be many, not one {type(datas).__name__}")
+        to = cmd, cmd_type, dst_unit_id, dst_client_id, dst_client_type
+        batch = [data if type(data) is bytes else self._bytes_of(data) for data in datas]
+        sent = 0
+        try:
+            for raw in batch:
+                self.send_data(*to, raw)
+                sent += 1
+        except SmartBusError as error:
+            error.sent = sent
+            raise
+        return sent
+
     def ping(
         self, dst_unit_id: int, dst_client_id: int, dst_client_type: int, data: Data = None
     ) -> None:
@@ -161,6 +196,29 @@ class Sender:
         self.send_data(Cmd.NOTIFY, CmdType.SYSTEM, server_unit_id, process_index, IPSC, body)
         self._notify_id = number
         return number
+
+    def notify_many(
+        self, notifies: Iterable[tuple[int, int, str, str | bytes]], expires: float
+    ) -> list[int]:
+        """Queue many notifies, with empty project and mode 0.
+
+        Args:
+            notifies: For each one server unit, process index, title and text, as `notify`.
+            expires: Seconds, as `notify`.
+
+        Returns:
+            For each one its number, or the negative code of its error, which costs only that
+            one.
+        """
+        return [self._notify_code(*notify, expires) for notify in notifies]
+
+    def _notify_code(
+        self, unit: int, process: int, title: str, text: str | bytes, expires: float
+    ) -> int:
+        try:
+            return self.notify(unit, process, "", title, 0, expires, text)
+        except SmartBusError as error:
+            return error.code
 
     async def drain(self) -> None:
         """Wait until at most half of the send queue is used; also ends when the client closes."""

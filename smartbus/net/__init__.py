@@ -6,11 +6,12 @@ The whole interface is `Client`; `FlowFuture` is what its ``call_flow`` returns,
 Rooms: ``client`` on ``base`` (a client's state), ``handlers`` (its ``on_*`` methods),
 ``sending``, ``batches`` and ``flowcalls`` (what it can say); ``runtime`` on ``engine`` (the
 library of the process) with ``pumps`` (how events come), ``reading`` (what they mean),
-``subscriptions``, ``lane`` (to an executor) and ``trace``.
+``lane`` (to an executor) and ``trace``.
 """
+
+from smartbus.subscriptions import Subscription
 
 from .client import Client
 from .flowcalls import FlowFuture
-from .subscriptions import Subscription
 
 __all__ = ["Client", "FlowFuture", "Subscription"]

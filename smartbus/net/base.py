@@ -6,9 +6,8 @@ import codecs
 import logging
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, ClassVar
 
 from smartbus._c import events as raw
 from smartbus.errors import ArgumentError, NotConnectedError, SmartBusTimeoutError, error_for
@@ -22,6 +21,7 @@ from smartbus.events import (
     Packet,
 )
 from smartbus.head import Head
+from smartbus.subscriptions import Subscribable, Subscribers
 
 from .batches import BatchMethods, cut_off_batch
 from .flowcalls import FlowCallMethods, FlowCalls
@@ -29,7 +29,6 @@ from .handlers import EventHandlers
 from .lane import Lane
 from .reading import BAD_RESULT, read
 from .sending import cut_off
-from .subscriptions import Subscribers, Subscription
 from .text import MAX_INFO, MAX_PASSWORD, MAX_USER, whole, wire_text
 
 if TYPE_CHECKING:
@@ -41,14 +40,10 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .trace import TraceLevel
 
-_E1 = TypeVar("_E1", bound=Event)
-_E2 = TypeVar("_E2", bound=Event)
-_E3 = TypeVar("_E3", bound=Event)
-
 _TIMEOUT = -25
 
 
-class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
+class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
     """What NET and IPC clients have in common."""
 
     #: Failures to connect after which the library goes on trying; any other is a refusal.
@@ -253,58 +248,6 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods):
         self._runtime.trace.set(level)
 
     # ---- receiving -----------------------------------------------------------------------
-
-    @overload
-    def subscribe(self, handler: Callable[[Event], object], /) -> Subscription: ...
-    @overload
-    def subscribe(
-        self, handler: Callable[[_E1], object], event_type: type[_E1], /
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self, handler: Callable[[_E1 | _E2], object], first: type[_E1], second: type[_E2], /
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self,
-        handler: Callable[[_E1 | _E2 | _E3], object],
-        first: type[_E1],
-        second: type[_E2],
-        third: type[_E3],
-        /,
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self,
-        handler: Callable[[Any], object],
-        first: type[Event],
-        second: type[Event],
-        third: type[Event],
-        fourth: type[Event],
-        /,
-        *more: type[Event],
-    ) -> Subscription: ...
-    def subscribe(
-        self, handler: Callable[[Any], object], /, *event_types: type[Event]
-    ) -> Subscription:
-        """Have `handler` called with the events of some classes, beside the ``on_*`` methods.
-
-        It runs where those run, after them; several handlers in the order of their coming. An
-        exception in one is logged and stops nothing. Packets cost a little more with a
-        subscriber than with `on_data_batch`, nothing without one.
-
-        Args:
-            handler: Called with each event.
-            event_types: Classes of `smartbus.events`; a base class stands for all that derive
-                from it. None at all: every event.
-
-        Returns:
-            The subscription, which ends with its `Subscription.close` or with the client.
-
-        Raises:
-            TypeError: `handler` cannot be called, or one is no class of events.
-        """
-        return self._subscribers.add(handler, event_types)
 
     def _receive(self, item: raw.Item) -> None:
         """Take an event from the pump; never raises."""

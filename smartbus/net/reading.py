@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
 from smartbus._c import events as raw
 from smartbus._c.core_api import (
@@ -13,7 +12,7 @@ from smartbus._c.core_api import (
     EV_FLOW_RETURN,
     EV_GLOBAL,
 )
-from smartbus.encoding import decode_text, decode_wire_text
+from smartbus.encoding import decode_wire_text, loads_array
 from smartbus.errors import error_for
 from smartbus.events import (
     Connected,
@@ -72,21 +71,7 @@ def _read_flow(event: raw.Event, encoding: str) -> FlowEvent:
     if event.code != _RETURNED:
         return FlowFailed(head, project_id, event.id, event.code, error_for(event.code).message)
     try:
-        result = _flow_result(decode_text(text, encoding))
+        result = loads_array(text, encoding)
     except ValueError as error:
         return FlowFailed(head, project_id, event.id, BAD_RESULT, str(error))
     return FlowReturned(head, project_id, event.id, result)
-
-
-def _flow_result(text: str) -> list[Any]:
-    if not text:
-        return []
-    try:
-        result = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"the result is no JSON: {error}: {text[:200]!r}") from None
-    except RecursionError:
-        raise ValueError("the result is nested too deeply") from None
-    if not isinstance(result, list):
-        raise ValueError(f"the result is no JSON array: {text[:200]!r}")  # noqa: TRY004 - foreign
-    return result

@@ -284,9 +284,10 @@ def without_moment(raw: bytes | bytearray) -> bytes:
 
 @TABLE.row("3.1", "they start with the connection before the answer", slow=True)
 def _(world: World) -> None:
+    began = time.monotonic()  # a busy server accepts late
     peer = connecting(world)
     beat = beat_of(world, peer)
-    assert peer.beats[0][0] - peer.opened > 0.7
+    assert peer.beats[0][0] - began > 0.9
     assert comparable_beat(beat, world.kind) == without_moment(golden("heartbeat_before_ack_2018"))
     assert peer.beats[0][1].data[:4] == bytes(4)
 
@@ -323,9 +324,9 @@ def _(world: World) -> None:
 
 @TABLE.row("3.1", "one each second", slow=True, vendor="of 2018 sends a thousand a second")
 def _(world: World) -> None:
-    peer = world.begin()
-    beat_of(world, peer, 4)
-    assert peer.beats[3][0] - peer.opened > 3.5
+    began = time.monotonic()
+    beat_of(world, peer := world.begin(), 4)
+    assert peer.beats[3][0] - began > 3.9
 
 
 @TABLE.row("3.2", "an answer of any length is accepted")

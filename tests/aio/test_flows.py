@@ -20,6 +20,13 @@ from smartbus.errors import (
     TooLargeError,
     UnitIdError,
 )
+from smartbus.events import (
+    FlowAcknowledged,
+    FlowEvent,
+    FlowFailed,
+    FlowReturned,
+    FlowTimedOut,
+)
 from smartbus.testing import wait_until_async as until
 from smartbus.wire import Cmd, FlowAck, FlowCall, FlowReturn, encode_frame
 from tests.aio.peers import CLIENT, GOLDEN, IPSC, QUICK, client_of, soon
@@ -106,8 +113,6 @@ async def test_parameters_are_ascii_json_and_names_gbk(pair: Pair) -> None:
     [
         (b"[1, 2]", [1, 2]),
         (b"", []),
-        (b'"one"', ["one"]),
-        (b"null", [None]),
         ('["文"]'.encode(), ["文"]),
         ('["中文"]'.encode("gbk"), ["中文"]),
     ],
@@ -120,12 +125,21 @@ async def test_results(pair: Pair, text: bytes, result: list[Any]) -> None:
     assert await soon(calling) == result
 
 
-@pytest.mark.parametrize("text", [b"[1,", b"nonsense", b"[" * 5_000])
-async def test_an_unreadable_result(pair: Pair, text: bytes) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"[1,", "no JSON"),
+        (b"nonsense", "no JSON"),
+        (b"[" * 5_000, "too deeply"),
+        (b'"one"', "no JSON array"),
+        (b"null", "no JSON array"),
+    ],
+)
+async def test_an_unreadable_result(pair: Pair, text: bytes, why: str) -> None:
     calling = asyncio.create_task(pair.client.call_flow(*FLOW))
     call = await called(pair)
     ret(pair, call.invoke_id, text)
-    with pytest.raises(FlowError, match="no JSON") as caught:
+    with pytest.raises(FlowError, match=why) as caught:
         await soon(calling)
     assert (caught.value.code, caught.value.invoke_id) == (-99, 1)
 
@@ -187,11 +201,49 @@ async def test_no_ack(server: Server, mode: int) -> None:
     # … also when the time for a return is over before
     with pytest.raises(FlowTimeout, match=r"no ack within 0\.05 s"):
         await soon(pair.client.launch_flow(*FLOW, timeout=0.01))
-    with pytest.raises(FlowTimeout, match=r"no ack within 0\.1 s"):
-        await soon(pair.client.call_flow(*FLOW, timeout=30))
     with pytest.raises(FlowTimeout, match=r"no return within 0\.01 s"):
         await soon(pair.client.call_flow(*FLOW, timeout=0.01))
     await pair.client.close()
+
+
+async def test_a_missing_ack_does_not_end_a_call(server: Server) -> None:
+    pair = await connect(server, timing=replace(QUICK, heartbeat=3600, ack_min=0.05, ack_max=0.05))
+    acks: asyncio.Queue[FlowAcknowledged] = asyncio.Queue()
+    pair.client.subscribe(acks.put_nowait, FlowAcknowledged)
+    calling = asyncio.create_task(pair.client.call_flow(*FLOW))
+    call = await called(pair)
+    late = await soon(acks.get())
+    assert late == FlowAcknowledged(None, FLOW[2], call.invoke_id, -25, "")
+    assert not late.started
+    ret(pair, call.invoke_id, b"[4]")
+    assert await soon(calling) == [4]
+    await pair.client.close()
+
+
+async def test_events_of_calls(pair: Pair) -> None:
+    heard: asyncio.Queue[FlowEvent] = asyncio.Queue()
+    pair.client.subscribe(heard.put_nowait, FlowEvent)
+    numbers = [pair.client.invoke_flow(*FLOW, [n]) for n in range(3)]
+    assert numbers == [1, 2, 3]
+    for _ in numbers:
+        await called(pair)
+    ack(pair, 1, 1, "开始".encode("gbk"))
+    event = await soon(heard.get())
+    assert isinstance(event, FlowAcknowledged)
+    assert (event.invoke_id, event.project_id, event.msg) == (1, FLOW[2], "开始")
+    assert event.head is not None
+    assert event.head.src_unit_client_type == 2
+    ret(pair, 2, b"[5]")
+    returned = await soon(heard.get())
+    assert isinstance(returned, FlowReturned)
+    assert (returned.invoke_id, returned.params) == (2, [5])
+    assert await soon(pair.client.flow_result(2)) == [5]
+    ret(pair, 3, b"{}")
+    failed = await soon(heard.get())
+    assert isinstance(failed, FlowFailed)
+    assert (failed.invoke_id, failed.error_code) == (3, -99)
+    number = pair.client.invoke_flow(*FLOW, timeout=0.01)
+    assert await soon(heard.get()) == FlowTimedOut(None, FLOW[2], number)
 
 
 async def test_no_return(pair: Pair) -> None:
@@ -235,8 +287,9 @@ async def test_close_ends_all_calls(pair: Pair) -> None:
         await called(pair)
     await pair.client.close()
     for task in tasks:
-        with pytest.raises(NotConnectedError):
+        with pytest.raises(FlowError, match="closed") as caught:
             await soon(task)
+        assert caught.value.code == -9
     with pytest.raises(NotInitializedError):
         await pair.client.call_flow(*FLOW)
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from smartbus.events import EVENTS, Event
+from .events import EVENTS, Event
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+__all__ = ["Subscribable", "Subscribers", "Subscription"]
+
 Handler = Callable[[Any], object]
+
+_E1 = TypeVar("_E1", bound=Event)
+_E2 = TypeVar("_E2", bound=Event)
+_E3 = TypeVar("_E3", bound=Event)
 
 
 class Subscription:
@@ -115,3 +121,61 @@ class Subscribers:
     def of(self, event_type: type[Event]) -> tuple[Subscription, ...]:
         """Return who wants events of exactly this class, first come first."""
         return self._by_type.get(event_type, ())
+
+
+class Subscribable:
+    """What a client has for those who want to hear of its events."""
+
+    _subscribers: Subscribers
+
+    @overload
+    def subscribe(self, handler: Callable[[Event], object], /) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, handler: Callable[[_E1], object], event_type: type[_E1], /
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, handler: Callable[[_E1 | _E2], object], first: type[_E1], second: type[_E2], /
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self,
+        handler: Callable[[_E1 | _E2 | _E3], object],
+        first: type[_E1],
+        second: type[_E2],
+        third: type[_E3],
+        /,
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self,
+        handler: Callable[[Any], object],
+        first: type[Event],
+        second: type[Event],
+        third: type[Event],
+        fourth: type[Event],
+        /,
+        *more: type[Event],
+    ) -> Subscription: ...
+    def subscribe(
+        self, handler: Callable[[Any], object], /, *event_types: type[Event]
+    ) -> Subscription:
+        """Have `handler` called with the events of some classes, beside the ``on_*`` methods.
+
+        It runs where those run, after them; several handlers in the order of their coming. An
+        exception in one is logged and stops nothing. A packet costs a little more with a
+        subscriber, nothing without one.
+
+        Args:
+            handler: Called with each event.
+            event_types: Classes of `smartbus.events`; a base class stands for all that derive
+                from it. None at all: every event.
+
+        Returns:
+            The subscription, which ends with its `Subscription.close` or with the client.
+
+        Raises:
+            TypeError: `handler` cannot be called, or one is no class of events.
+        """
+        return self._subscribers.add(handler, event_types)
