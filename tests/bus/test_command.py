@@ -17,9 +17,10 @@ import pytest
 
 import smartbus
 from smartbus.bus import PasswordFile
+from smartbus.testing.waiting import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0
+DEADLINE = 1.5 * TIMEOUT
 COMMAND = [sys.executable, "-W", "error", "-m", "smartbus"]
 
 

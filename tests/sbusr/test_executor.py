@@ -17,7 +17,8 @@ from sbusr.jsonrpc import Error
 from sbusr.process import State
 from smartbus.head import Head
 from smartbus.testing import wait_until_async as until
-from tests.sbusr.sink import TIMEOUT, Sink, head, request
+from smartbus.testing.waiting import TIMEOUT
+from tests.sbusr.sink import Sink, head, request
 
 PACKAGES = Path(__file__).parent / "packages"
 HEAD = head()
