@@ -21,6 +21,7 @@ from .jsonrpc import (
     InvalidRequestError,
     parse,
 )
+from .metrics import EXCEPTION, FAILED, INVALID, OK, Tally, WorkerMetrics
 from .resolver import Resolver
 
 __all__ = ["NOTIFY_LIMIT", "NO_REPLY", "Calls", "Reply", "error_reply", "request_id"]
@@ -63,6 +64,11 @@ class Calls:
         resolver: Finds the methods.
         limit: Longest reply text in bytes; a longer result becomes an error reply.
         verbose: Put tracebacks of application exceptions into the replies' ``data``.
+
+    Attributes:
+        metrics: What became of the calls.
+        tally: Where the request that was executed last belongs in them. Who executes notes it
+            there: it is the one who knows the time.
     """
 
     def __init__(
@@ -70,6 +76,9 @@ class Calls:
     ) -> None:
         self._resolve = resolver.resolve
         self._found = resolver.found
+        self.metrics = WorkerMetrics()
+        self.tally = self._invalid = self.metrics.tally("", INVALID)
+        self._returned: dict[str, Tally] = {}
         self._limit: float = float("inf") if limit is None else limit
         self._verbose = verbose
 
@@ -91,37 +100,51 @@ class Calls:
             try:
                 request = _read_again(body, encoding)
             except Error as error:
+                self.tally = self._invalid
                 _logger.warning("bad request refused: %s (%s)", error, _shown(error.data))
                 id_ = request_id(body, encoding)
                 return error_reply(None if id_ is msgspec.UNSET else id_, error, self._limit)
         id_ = request.id
+        name = request.method
         try:
-            result = self._call(request.method, request.params)
+            result = self._call(name, request.params)
         except Error as error:
             if error.code != APPLICATION_ERROR:
                 _logger.warning("%.200r: %.500s (%s)", request.method, error, _shown(error.data))
             return NO_REPLY if id_ is msgspec.UNSET else error_reply(id_, error, self._limit)
-        return NO_REPLY if id_ is msgspec.UNSET else self._reply(id_, result)
+        self.tally = self._returned.get(name) or self._first_return(name)
+        return NO_REPLY if id_ is msgspec.UNSET else self._reply(id_, result, name)
 
     def _call(self, name: str, params: Any) -> Any:
         """Call a method; whatever goes wrong becomes an `Error`."""
-        method = self._found.get(name) or self._resolve(name)
         args: Sequence[Any] = ()
         kwargs: Mapping[str, Any] = _NO_KWARGS
-        if type(params) is list:
-            args = params
-            if not method.accepts(len(params)):
+        try:
+            method = self._found.get(name) or self._resolve(name)
+            if type(params) is list:
+                args = params
+                if not method.accepts(len(params)):
+                    method.check(args, kwargs)
+            else:
+                if params is not msgspec.UNSET:
+                    kwargs = params
                 method.check(args, kwargs)
-        else:
-            if params is not msgspec.UNSET:
-                kwargs = params
-            method.check(args, kwargs)
+        except Error as error:
+            known = name if name in self._found else ""
+            broken = error.code == INTERNAL_ERROR
+            self.tally = self.metrics.tally(known, FAILED if broken else INVALID)
+            raise
         try:
             return method.function(*args, **kwargs)
         except BaseException as exc:  # noqa: BLE001 - SystemExit too: it is not our end
+            self.tally = self.metrics.tally(name, EXCEPTION)
             raise self._application_error(exc, name) from None
 
-    def _reply(self, id_: Any, result: Any) -> Reply:
+    def _first_return(self, name: str) -> Tally:
+        tally = self._returned[name] = self.metrics.tally(name, OK)
+        return tally
+
+    def _reply(self, id_: Any, result: Any, name: str) -> Reply:
         try:
             text = dumps({"jsonrpc": "2.0", "id": id_, "result": result})
         except BaseException as exc:  # noqa: BLE001 - a result may be an object of any making
@@ -130,6 +153,7 @@ class Calls:
             if len(text) <= self._limit:
                 return _title(id_), text
             problem = f"The result is too large: {len(text)} bytes, {self._limit} can be sent."
+        self.tally = self.metrics.tally(name, FAILED)
         error = Error(code=INTERNAL_ERROR, message=problem)
         return error_reply(id_, error, self._limit)
 

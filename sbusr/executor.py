@@ -29,6 +29,7 @@ from .background import LoopThread
 from .calls import NOTIFY_LIMIT, error_reply, request_id
 from .jsonrpc import SERVER_BUSY, SHUTTING_DOWN, Error
 from .loggingqueue import LoggerHandler
+from .metrics import Measured, Metrics
 from .pool import Pool, ResetError
 from .process import Answer, Item, WorkerProcess
 from .protocol import Config
@@ -79,6 +80,9 @@ class Executor:
         prog_args: The command line's arguments, for `sbusr.globalvars` in the workers.
         log_sink: Gets the workers' log records; None hands them to the loggers of their names.
 
+    Attributes:
+        metrics: What became of the requests; workers report at least once a second.
+
     Raises:
         ValueError: A number is out of range.
     """
@@ -125,6 +129,7 @@ class Executor:
             prog_args=prog_args,
             log_levels={},
         )
+        self.metrics = Metrics()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own_thread: LoopThread | None = None
         self._pool: Pool | None = None
@@ -348,6 +353,7 @@ class Executor:
                 title, text = error_reply(id_, error)
                 self._deliver(client, [(head[_UNIT], head[_CLIENT], title, text)])
         self._done(len(items), _size(items))
+        self.metrics.refuse(error.code, len(items))
         self._refused += len(items)
         now = time.monotonic()
         if self._refused and now - self._refused_logged > BUSY_LOGGED:
@@ -358,6 +364,10 @@ class Executor:
     def logged(self, record: logging.LogRecord) -> None:
         """Pass a worker's log record on."""
         self._log(record)
+
+    def measured(self, measured: list[Measured]) -> None:
+        """Add up what workers have counted."""
+        self.metrics.add(measured)
 
     def _done(self, count: int, size: int) -> None:
         self._open -= count

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from .jsonrpc import WORKER_DIED, WORKER_UNAVAILABLE, Error
+from .metrics import Measured
 from .process import Answer, Item, State, WorkerProcess
 from .protocol import Config
 
@@ -62,6 +63,9 @@ class PoolOwner(Protocol):
 
     def logged(self, record: logging.LogRecord) -> None:
         """A worker's log record."""
+
+    def measured(self, measured: list[Measured]) -> None:
+        """What a worker has counted since the last time."""
 
 
 class RecycleBudget:
@@ -402,6 +406,10 @@ class Pool:
     def worker_logged(self, record: logging.LogRecord) -> None:
         """A worker has logged something."""
         self._owner.logged(record)
+
+    def worker_measured(self, measured: list[Measured]) -> None:
+        """A worker has counted something."""
+        self._owner.measured(measured)
 
     def worker_gone(self, worker: WorkerProcess, lost: list[Item], unstarted: list[Item]) -> None:
         """A worker has ended, as it should or not."""

@@ -20,12 +20,14 @@ from typing import Any, Protocol
 
 import msgspec
 
+from .metrics import Measured
 from .protocol import (
     ANSWERS,
     BACK,
     CONFIG,
     FAILED,
     LOG,
+    METRICS,
     READY,
     RETIRE,
     STOP,
@@ -85,6 +87,9 @@ class Owner(Protocol):
     def worker_logged(self, record: logging.LogRecord) -> None:
         """A log record came from a worker."""
 
+    def worker_measured(self, measured: list[Measured]) -> None:
+        """A worker tells what it has counted since the last time."""
+
     def worker_gone(self, worker: WorkerProcess, lost: list[Item], unstarted: list[Item]) -> None:
         """It has ended: some requests may have run, others certainly have not."""
 
@@ -134,6 +139,7 @@ class WorkerProcess:
             BACK: self._on_back,
             RETIRE: lambda _: owner.worker_retires(self),
             LOG: self._on_log,
+            METRICS: self._on_metrics,
         }
         self._spawn()
         self._timer = loop.call_later(START_TIMEOUT, self._start_timed_out)
@@ -302,6 +308,9 @@ class WorkerProcess:
 
     def _on_log(self, body: bytes) -> None:
         self._owner.worker_logged(logging.makeLogRecord(msgspec.json.decode(body)))
+
+    def _on_metrics(self, body: bytes) -> None:
+        self._owner.worker_measured(msgspec.json.decode(body, type=list[Measured]))
 
     # ---- the end ---------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ FAILED    from the worker   JSON object: the methods package does not import
 ANSWERS   from the worker   a batch of replies (:func:`pack_answers`)
 BACK      from the worker   task numbers that it has not started and will not start
 RETIRE    from the worker   empty: somebody asked it (SIGTERM) to make place
+METRICS   from the worker   JSON array: what it counted since the last one (`sbusr.metrics`)
 LOG       from the worker   JSON object: a log record
 ========= ================= ===========================================================
 
@@ -37,6 +38,7 @@ __all__ = [
     "CONFIG",
     "FAILED",
     "LOG",
+    "METRICS",
     "READY",
     "REQUESTS",
     "RETIRE",
@@ -63,6 +65,7 @@ ANSWERS = ord("A")
 BACK = ord("B")
 RETIRE = ord("T")
 LOG = ord("L")
+METRICS = ord("M")
 
 RECEIVE_SIZE = 256 * 1024
 """Bytes that one read takes at most, unless one frame is larger."""

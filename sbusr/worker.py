@@ -35,6 +35,7 @@ from .protocol import (
     CONFIG,
     FAILED,
     LOG,
+    METRICS,
     READY,
     REQUESTS,
     RETIRE,
@@ -58,6 +59,8 @@ SLICE = 0.0005
 """Finished replies are sent after this time (seconds) while work goes on."""
 TICK_MS = 1
 """How often (milliseconds) the helper thread looks while there is work."""
+REPORT_EVERY = 1.0
+"""Seconds between two reports of what was counted."""
 ORPHAN_GRACE = 0.5
 """Time (seconds) that the main thread has to end by itself when the parent is gone."""
 
@@ -129,7 +132,9 @@ class Worker:
         self, link: Link, calls: Calls, progress: memoryview, *, give_back: bool = False
     ) -> None:
         self._link = link
-        self._execute = calls.execute
+        self._calls = calls
+        self._unreported = False
+        self._report_at = 0.0
         self._progress = progress
         self._give_back = give_back
         self._batch: tuple[Iterator[bytes], int] = iter(()), 0
@@ -165,11 +170,15 @@ class Worker:
         poll.register(signals, select.POLLIN)
         while True:
             with link.inbox:
-                for fd, _ in poll.poll():
+                ready = poll.poll(REPORT_EVERY * 1000 if self._unreported else None)
+                for fd, _ in ready:
                     if fd == signals:
                         self._signalled()
                     elif not link.receive():
                         return
+            if not ready:
+                self._report()
+                continue
             link.start_clock()
             self._busy = True
             while frames:
@@ -180,18 +189,29 @@ class Worker:
                     self._work(body)
                 elif tag == STOP:
                     link.flush()
+                    self._report()
                     self._done = True
                     return
             link.flush()
+            if self._unreported and time.perf_counter() > self._report_at:
+                self._report()
             self._busy = False
+
+    def _report(self) -> None:
+        """Tell the parent what was counted."""
+        self._unreported = False
+        self._report_at = time.perf_counter() + REPORT_EVERY
+        if measured := self._calls.metrics.take():
+            self._link.send_json(METRICS, measured)
 
     def _work(self, body: bytes) -> None:
         first, encoding, bodies = unpack_requests(body)
         if not self._helped and (self._give_back or len(bodies) > 1):
             self._helped = True
             self._wake_in.send(b"x")
+        calls = self._calls
         execute, add, progress, clock = (
-            self._execute,
+            calls.execute,
             self._link.add,
             self._progress,
             time.perf_counter,
@@ -199,14 +219,20 @@ class Worker:
         # Both threads take from this iterator; each request goes to one of them.
         rest = iter(bodies)
         self._batch = rest, first + len(bodies)
-        due = clock() + SLICE
+        self._unreported = True
+        began = clock()
+        due = began + SLICE
         for number, request in enumerate(rest, first):
             progress[0] = number
             title, text = execute(request, encoding)
             add((number, title, text))
-            if clock() > due:
+            now = clock()
+            calls.tally.note(now - began)
+            if now > due:
                 self._link.flush()
-                due = clock() + SLICE
+                now = clock()
+                due = now + SLICE
+            began = now
 
     def _signalled(self) -> None:
         if signal.SIGTERM in self._signals.recv(4096):

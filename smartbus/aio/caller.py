@@ -74,7 +74,12 @@ class FlowCaller(Sender):
         if mode & 255 not in _RETURNING:
             raise ArgumentError(-1, f"a flow called with mode {mode} returns nothing: launch it")
         target = server_unit_id, process_index, project_id, flow_id
-        return await self._result_of(self._call(*target, params, timeout, mode))
+        flow = self._call(*target, params, timeout, mode)
+        try:
+            return await self._result_of(flow)
+        except asyncio.CancelledError:
+            self._flow_table.remove(flow)
+            raise
 
     async def launch_flow(
         self,
@@ -105,12 +110,10 @@ class FlowCaller(Sender):
         target = server_unit_id, process_index, project_id, flow_id
         flow = self._call(*target, params, timeout, mode)
         try:
-            outcome = await asyncio.shield(flow.ack)
+            await self._ack_of(flow)
         except asyncio.CancelledError:
             self._flow_table.remove(flow)
             raise
-        if outcome is not None:
-            raise outcome
         return flow.invoke_id
 
     def invoke_flow(
@@ -126,9 +129,9 @@ class FlowCaller(Sender):
     ) -> int:
         """Start a flow and wait for nothing.
 
-        What becomes of it is told to those who subscribed to `smartbus.events.FlowEvent`; with
-        mode 0 or 2 `flow_result` waits for the return, too. Arguments and errors as
-        `call_flow`, but for those of its answer.
+        What becomes of it is told to those who subscribed to `smartbus.events.FlowEvent`;
+        `flow_acknowledged` waits for the ack and, with mode 0 or 2, `flow_result` for the
+        return. Arguments and errors as `call_flow`, but for those of its answer.
 
         Returns:
             The call's number.
@@ -136,8 +139,23 @@ class FlowCaller(Sender):
         target = server_unit_id, process_index, project_id, flow_id
         return self._call(*target, params, timeout, mode).invoke_id
 
+    async def flow_acknowledged(self, invoke_id: int) -> str:
+        """Wait until IPSC has started a flow; call it right after `invoke_flow`.
+
+        Returns:
+            IPSC's message; an empty one if the flow returned without an ack.
+
+        Raises:
+            ArgumentError: There is no such call, or it is over.
+            FlowTimeout: As `launch_flow`.
+            FlowError: As `launch_flow`.
+        """
+        return await self._ack_of(self._flow_table.find(invoke_id, "ack"))
+
     async def flow_result(self, invoke_id: int) -> list[Any]:
         """Wait for the return of a flow that was started; it can be taken once.
+
+        A cancelled wait has taken nothing.
 
         Raises:
             ArgumentError: There is no such call, its time is over, or its return was taken.
@@ -215,12 +233,16 @@ class FlowCaller(Sender):
             raise
         return flow
 
+    async def _ack_of(self, flow: PendingFlow) -> str:
+        outcome = await asyncio.shield(flow.ack)
+        if isinstance(outcome, SmartBusError):
+            raise outcome
+        return outcome
+
     async def _result_of(self, flow: PendingFlow) -> list[Any]:
         assert flow.result is not None
-        try:
-            outcome = await asyncio.shield(flow.result)
-        finally:
-            self._flow_table.remove(flow)
+        outcome = await asyncio.shield(flow.result)
+        self._flow_table.taken(flow)
         if isinstance(outcome, SmartBusError):
             raise outcome
         return outcome

@@ -43,7 +43,7 @@ class PendingFlow:
     """One call; its outcomes are values, errors among them, because nobody may look at them.
 
     Attributes:
-        ack: Done when IPSC acknowledged (None) or refused, or did neither in time.
+        ack: Done when IPSC acknowledged (with its message) or refused, or did neither in time.
         result: Done when the flow returned, or cannot return any more. None for a mode
             without return.
     """
@@ -56,7 +56,7 @@ class PendingFlow:
         """Wait for an ack and, if wanted, for a return."""
         self.invoke_id = invoke_id
         self.project = project
-        self.ack: asyncio.Future[SmartBusError | None] = loop.create_future()
+        self.ack: asyncio.Future[SmartBusError | str] = loop.create_future()
         self.result: asyncio.Future[SmartBusError | list[Any]] | None = (
             loop.create_future() if wants_return else None
         )
@@ -71,13 +71,9 @@ class PendingFlow:
     def returned(self) -> bool:
         """Whether a return came, a bad one included."""
         result = self.result
-        return (
-            result is not None
-            and result.done()
-            and not isinstance(result.result(), FlowTimeout)
-        )
+        return result is not None and result.done() and not isinstance(result.result(), FlowTimeout)
 
-    def end_ack(self, outcome: SmartBusError | None) -> None:
+    def end_ack(self, outcome: SmartBusError | str) -> None:
         """Settle the ack, if it is still open."""
         if not self.ack.done():
             self.ack.set_result(outcome)
@@ -125,12 +121,14 @@ class FlowTable:
             flow.result_timer = self._loop.call_later(timeout, self._no_return, flow, timeout)
         return flow
 
-    def find(self, invoke_id: int) -> PendingFlow:
-        """Return the call whose return can still be taken; raises `ArgumentError` without it."""
-        try:
-            return self._results[invoke_id]
-        except KeyError:
-            raise ArgumentError(-1, f"no return is kept for the flow call {invoke_id}") from None
+    def find(self, invoke_id: int, what: str = "return") -> PendingFlow:
+        """Return the call whose return (or ack) is kept; raises `ArgumentError` without it."""
+        flow = self._results.get(invoke_id)
+        if flow is None and what == "ack":
+            flow = self._acks.get(invoke_id)
+        if flow is None:
+            raise ArgumentError(-1, f"no {what} is kept for the flow call {invoke_id}")
+        return flow
 
     def remove(self, flow: PendingFlow) -> None:
         """Forget a call and its timers."""
@@ -139,6 +137,12 @@ class FlowTable:
         for timer in (flow.ack_timer, flow.result_timer):
             if timer is not None:
                 timer.cancel()
+
+    def taken(self, flow: PendingFlow) -> None:
+        """Forget a call's result; its ack may still come."""
+        self._results.pop(flow.invoke_id, None)
+        if flow.result_timer is not None:
+            flow.result_timer.cancel()
 
     def acked(self, head: Head, ack: FlowAck) -> bool:
         """Take an ack; False if no call waits for it."""
@@ -149,11 +153,9 @@ class FlowTable:
             flow.ack_timer.cancel()
         message = decode_wire_text(ack.message)
         if ack.ack == 1:
-            flow.end_ack(None)
+            flow.end_ack(message)
         else:
-            self._results.pop(ack.invoke_id, None)
-            if flow.result_timer is not None:
-                flow.result_timer.cancel()
+            self.taken(flow)
             error = FlowError(ack.ack, message, flow.invoke_id, flow.project)
             flow.end_ack(error)
             flow.end_result(error)
@@ -188,7 +190,7 @@ class FlowTable:
         """Give up waiting for an ack. The return may come all the same: the vendor's loses acks."""
         self._acks.pop(flow.invoke_id, None)
         # What returned was started; the ack got lost.
-        flow.end_ack(None if flow.returned else flow.late("ack", after))
+        flow.end_ack("" if flow.returned else flow.late("ack", after))
         self._tell(FlowAcknowledged(None, flow.project, flow.invoke_id, _TIMEOUT, ""))
 
     def _no_return(self, flow: PendingFlow, after: float) -> None:

@@ -156,7 +156,7 @@ class Sender:
         server_unit_id: int,
         process_index: int,
         project_id: str,
-        title: str,
+        title: str | bytes,
         mode: int,
         expires: float,
         txt: str | bytes,
@@ -167,7 +167,7 @@ class Sender:
             server_unit_id: Unit of the IPSC's server, 0..15.
             process_index: The IPSC process.
             project_id: The flow's project; may be empty.
-            title: What the flow waits for; cut to 101 bytes.
+            title: What the flow waits for, cut to 101 bytes; `str` leaves in GB18030.
             mode: 0.
             expires: Seconds that the text is kept for a flow that does not wait yet.
             txt: The text; `str` leaves in GB18030, that is GBK.
@@ -182,7 +182,7 @@ class Sender:
             SmartBusError: As `check_send`.
         """
         check_server(server_unit_id)
-        text = encode_text(txt) if isinstance(txt, str) else txt
+        text = _wire_text(txt)
         if not title or not text:
             raise ArgumentError(-1, "a notify needs a title and a text")
         if len(text) > MAX_NOTIFY_TEXT:
@@ -191,14 +191,14 @@ class Sender:
         if abs(milliseconds) > _MAX_I32:
             raise ArgumentError(-1, f"{expires:g} s is out of range")
         number = self._notify_id % _MAX_I32 + 1
-        names = encode_text(project_id), encode_text(title)
+        names = encode_text(project_id), _wire_text(title)
         body = Notify(*names, text, number, milliseconds, mode).encode()
         self.send_data(Cmd.NOTIFY, CmdType.SYSTEM, server_unit_id, process_index, IPSC, body)
         self._notify_id = number
         return number
 
     def notify_many(
-        self, notifies: Iterable[tuple[int, int, str, str | bytes]], expires: float
+        self, notifies: Iterable[tuple[int, int, str | bytes, str | bytes]], expires: float
     ) -> list[int]:
         """Queue many notifies, with empty project and mode 0.
 
@@ -213,7 +213,7 @@ class Sender:
         return [self._notify_code(*notify, expires) for notify in notifies]
 
     def _notify_code(
-        self, unit: int, process: int, title: str, text: str | bytes, expires: float
+        self, unit: int, process: int, title: str | bytes, text: str | bytes, expires: float
     ) -> int:
         try:
             return self.notify(unit, process, "", title, 0, expires, text)
@@ -228,6 +228,10 @@ class Sender:
         if data is None:
             return b""
         return data.encode(self.encoding) if isinstance(data, str) else bytes(data)
+
+
+def _wire_text(text: str | bytes) -> bytes:
+    return encode_text(text) if isinstance(text, str) else text
 
 
 def check_server(unit_id: int) -> None:

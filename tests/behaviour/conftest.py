@@ -13,7 +13,7 @@ import pytest
 
 from smartbus._c.lookup import VENDOR_WHEEL
 from tests.behaviour.couple import Couple
-from tests.net.peer import KINDS, THUNKS, Peer
+from tests.net.peer import KINDS, LOOPS, THUNKS, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,10 +52,11 @@ def start(kind: str, unit: int) -> Peer:
 @pytest.fixture
 def everything() -> list[str]:
     """All libraries that there are here."""
-    return [kind for kind in KINDS if kind != "vendor" or without_vendor() is None]
+    kinds = [*KINDS, *LOOPS]
+    return [kind for kind in kinds if kind != "vendor" or without_vendor() is None]
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture(params=[*KINDS, *LOOPS])
 def kind(request: pytest.FixtureRequest) -> str:
     """One library; for tests in which the other end does not matter."""
     return str(request.param)
@@ -75,7 +76,7 @@ def peers() -> Iterator[Callable[[str, int], Peer]]:
     assert ends == [(peer.kind, 0, "") for peer in started]
 
 
-PAIRS = list(product(KINDS, KINDS))
+PAIRS = [*product([*KINDS, "asyncio"], repeat=2), ("uvloop", "core"), ("asyncio", "uvloop")]
 PAIR_IDS = [f"{left}-{right}" for left, right in PAIRS]
 
 

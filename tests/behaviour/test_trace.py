@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import pytest
+
 from smartbus.bus import Bus
-from tests.net.peer import DEADLINE, Event, Peer
+from tests.net.peer import DEADLINE, KINDS, Event, Peer
 
 Start = Callable[[str, int], Peer]
 
@@ -17,6 +19,7 @@ def is_line(event: Event) -> bool:
     return event[0] == "log" and str(event[3]).startswith("library: ")
 
 
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_traces(kind: str, peers: Start) -> None:
     with Bus() as bus:
         host, port = bus.host, bus.port

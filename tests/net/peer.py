@@ -46,6 +46,11 @@ KINDS: dict[str, tuple[str, bool]] = {
 }
 #: The vendor's library where there is no core: with ctypes callbacks.
 THUNKS = "vendor without core"
+#: The clients without any C, and their event loops.
+LOOPS = ("asyncio", "uvloop")
+
+#: What the process runs, where it is not this module.
+MODULES = dict.fromkeys(LOOPS, "tests.aio.peer")
 
 #: An event: its name and arguments. Those of one client have its id first.
 Event = tuple[Any, ...]
@@ -66,7 +71,7 @@ class Peer:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.net.peer", str(theirs.fileno())],
+                [sys.executable, "-m", MODULES.get(kind, __name__), str(theirs.fileno())],
                 cwd=ROOT,
                 pass_fds=[theirs.fileno()],
                 stdout=self._output,
@@ -202,7 +207,7 @@ class Peer:
 # ---- the process -------------------------------------------------------------------------
 
 
-class _Reporter:
+class Reporter:
     """Sends results and events; any thread may."""
 
     def __init__(self, connection: Connection) -> None:
@@ -217,8 +222,8 @@ class _Reporter:
         self("event", event)
 
 
-class _LogReporter(logging.Handler):
-    def __init__(self, report: _Reporter) -> None:
+class LogReporter(logging.Handler):
+    def __init__(self, report: Reporter) -> None:
         super().__init__()
         self._report = report
 
@@ -227,7 +232,7 @@ class _LogReporter(logging.Handler):
 
 
 class _Client(Client):
-    report: _Reporter
+    report: Reporter
 
     def on_connect(self) -> None:
         self.report.event("connect", self.client_id)
@@ -263,7 +268,7 @@ class _Client(Client):
 class _Commands:
     """What the process can be told to do."""
 
-    def __init__(self, report: _Reporter) -> None:
+    def __init__(self, report: Reporter) -> None:
         self._report = report
         self._clients: dict[int, _Client] = {}
         self._subscriptions: dict[int, Subscription] = {}
@@ -333,20 +338,23 @@ class _Commands:
         logger = logging.getLogger(name)
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
-        logger.addHandler(_LogReporter(self._report))
+        logger.addHandler(LogReporter(self._report))
+
+    def close(self) -> None:
+        Client.finalize()
 
     def initialize_again(self, kind: str, unit: int) -> None:
-        Client.finalize()
+        self.close()
         self._clients.clear()
         self.initialize(kind, unit)
 
 
-def main(fd: int) -> None:
-    """Do what comes over descriptor `fd` until there is no more."""
+def serve(fd: int, make: Callable[[Reporter], Any]) -> None:
+    """Do what comes over descriptor `fd` until there is no more, with what `make` makes."""
     logging.basicConfig(level=logging.ERROR)
     connection = Connection(fd)
-    report = _Reporter(connection)
-    commands = _Commands(report)
+    report = Reporter(connection)
+    commands = make(report)
     while (command := connection.recv()) is not None:
         name, args = command
         try:
@@ -355,9 +363,9 @@ def main(fd: int) -> None:
             report("error", error)
         else:
             report("result", result)
-    Client.finalize()
+    commands.close()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    serve(int(sys.argv[1]), _Commands)
     # Not os._exit: how the process ends is part of what is tested.

@@ -12,18 +12,18 @@ import pytest
 import settings as default_settings
 from sbusr import config
 from sbusr.busclient import bus_clients
+from sbusr.executor import Executor
 from sbusr.server import Server
 from smartbus.bus import Bus
 from smartbus.testing import BusFactory
 from smartbus.testing import wait_until_async as until
 from tests.sbusr.daemon import Daemon, Start
+from tests.sbusr.executors import PACKAGES, Make
 from tests.sbusr.peer import ScriptedIpsc
 from tests.sbusr.program import ECHO_FLOW, METHODS, ROOT, Program, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-
-PACKAGES = Path(__file__).parent / "packages"
 
 
 @pytest.fixture
@@ -33,6 +33,23 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield PACKAGES
     for name in [name for name in sys.modules if name.split(".")[0] == "rpcmethods"]:
         del sys.modules[name]
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Make]:
+    """Starts executors and stops them in the end."""
+    made = []
+
+    async def start(*args: Any, **kwargs: Any) -> Executor:
+        options = {"methods": "rpcmethods", "methods_path": PACKAGES, **kwargs}
+        executor = Executor(*args, **options)
+        made.append(executor)
+        executor.start()
+        return executor
+
+    yield start
+    for executor in made:
+        await executor.aclose(timeout=0.1)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,10 @@ from sbusr.process import State
 from smartbus.head import Head
 from smartbus.testing import wait_until_async as until
 from smartbus.testing.waiting import TIMEOUT
+from tests.sbusr.executors import PACKAGES, Make
 from tests.sbusr.sink import Sink, head, request
 
-PACKAGES = Path(__file__).parent / "packages"
 HEAD = head()
-
-Make = Callable[..., Awaitable[Executor]]
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Make]:
-    """Starts executors and stops them in the end."""
-    made = []
-
-    async def start(*args: Any, **kwargs: Any) -> Executor:
-        options = {"methods": "rpcmethods", "methods_path": PACKAGES, **kwargs}
-        executor = Executor(*args, **options)
-        made.append(executor)
-        executor.start()
-        return executor
-
-    yield start
-    for executor in made:
-        await executor.aclose(timeout=0.1)
 
 
 def pids(executor: Executor) -> set[int]:
