@@ -7,6 +7,11 @@ EXECUTOR_CONFIG = {
     "pool_processes": 1,
     # Requests after which a worker process is replaced by a new one. None: never.
     "pool_maxtasksperchild": 1000,
+    # Seconds that one call may take; then its worker process is replaced, and the caller gets
+    # error -32001. None: as long as it likes.
+    "task_timeout": None,
+    # MiB of memory above which a worker process is replaced by a new one. None: never.
+    "max_rss_mb": None,
 }
 
 # Seconds that POST /api/flow waits for IPSC to acknowledge that the flow has started.
@@ -78,7 +83,7 @@ SMARTBUS_CONFIG = {
     "initialize": {"unitid": 19, "clientid": 19, "clienttype": 19},
     # For "ipc" alone; an "encoding" as below is allowed here, too.
     "instance": {"username": None, "password": None, "extInfo": None},
-    # For "net" alone.
+    # For "net" alone. There may be several, of one bus or of several.
     "clients": [
         {
             "localClientId": 0,

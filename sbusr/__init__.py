@@ -4,7 +4,9 @@ Requests come in as bus packets (``cmd_type`` 211), are executed in worker proce
 callables of the ``methods`` package, and are answered with *notify* messages whose title is the
 request's id.
 
-Nothing is imported here: a worker process starts faster the less its package pulls in.
+Nothing heavy is imported here: a worker process starts faster the less its package pulls in.
 """
 
 from smartbus import __version__ as __version__
+
+from .rpc import rpc as rpc

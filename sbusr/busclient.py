@@ -12,6 +12,7 @@ from typing import Any
 
 from smartbus import ipc, net
 from smartbus.errors import AlreadyConnectedError
+from smartbus.events import Connected
 from smartbus.head import Head
 from smartbus.net.base import BusClient
 
@@ -56,6 +57,12 @@ class _Client(BusClient):
         self._put_many = executor.put_many
         self._home = home
         self._retry: asyncio.TimerHandle | None = None
+        self.server_unit: int | None = None
+        """Unit of the server that it is connected to."""
+        self.subscribe(self._note_server, Connected)
+
+    def _note_server(self, event: Connected) -> None:
+        self.server_unit = event.access_unit_id
 
     def on_data_batch(self, batch: list[tuple[bytes, bytes]]) -> None:
         """Execute the requests among these packets."""
@@ -71,9 +78,14 @@ class _Client(BusClient):
         FlowHandler.set_flow_ack(FlowInvokeAck(head, project_id, invoke_id, status_code, msg))
 
     def on_disconnect(self) -> None:
-        """Forget who is on the bus, once nothing is connected: the bus will tell again."""
-        if not any(client.connected for client in bus_clients()):
+        """Forget who is on that bus, once nothing is connected to it: it will tell again."""
+        lost, self.server_unit = self.server_unit, None
+        units = {client.server_unit for client in bus_clients() if client.connected}
+        if not units:
             globalvars.ipsc_set.clear()
+        elif lost not in units:
+            gone = [ipsc for ipsc in globalvars.ipsc_set if ipsc[0] == lost]
+            globalvars.ipsc_set.difference_update(gone)
 
     def on_connect_fail(self, error_code: int) -> None:
         """Try again after a refusal; after other failures the library does so itself."""

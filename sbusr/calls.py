@@ -1,12 +1,21 @@
-"""One request's body in, one reply's title and text out. No I/O here."""
+"""One request's body in, one reply's title and text out. No I/O here.
+
+A body may be a batch, an array of requests. They are executed in their order, and the reply is the
+array of their replies. Its title is that of the first reply that has one: who sends a batch over
+the bus waits for its first id.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import logging
 import re
+import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import CoroutineType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -21,7 +30,7 @@ from .jsonrpc import (
     InvalidRequestError,
     parse,
 )
-from .metrics import EXCEPTION, FAILED, INVALID, OK, Tally, WorkerMetrics
+from .metrics import EXCEPTION, FAILED, INVALID, OK, Histogram, WorkerMetrics
 from .resolver import Resolver
 
 __all__ = ["NOTIFY_LIMIT", "NO_REPLY", "Calls", "Reply", "error_reply", "request_id"]
@@ -67,9 +76,13 @@ class Calls:
 
     Attributes:
         metrics: What became of the calls.
-        tally: Where the request that was executed last belongs in them. Who executes notes it
+        histogram: Where the request that was executed last belongs in them. Who executes notes it
             there: it is the one who knows the time.
+        announce: Called with the time limit (seconds) of a method that has one of its own, before
+            it is called, and with 0 after it.
     """
+
+    announce: Callable[[float], None] | None = None
 
     def __init__(
         self, resolver: Resolver, *, limit: int | None = NOTIFY_LIMIT, verbose: bool = False
@@ -77,8 +90,9 @@ class Calls:
         self._resolve = resolver.resolve
         self._found = resolver.found
         self.metrics = WorkerMetrics()
-        self.tally = self._invalid = self.metrics.tally("", INVALID)
-        self._returned: dict[str, Tally] = {}
+        self.histogram = self._invalid = self.metrics.histogram("", INVALID)
+        self._returned: dict[str, Histogram] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._limit: float = float("inf") if limit is None else limit
         self._verbose = verbose
 
@@ -98,12 +112,15 @@ class Calls:
             )
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             try:
-                request = _read_again(body, encoding)
+                read = _read_again(body, encoding)
             except Error as error:
-                self.tally = self._invalid
+                self.histogram = self._invalid
                 _logger.warning("bad request refused: %s (%s)", error, _shown(error.data))
                 id_ = request_id(body, encoding)
                 return error_reply(None if id_ is msgspec.UNSET else id_, error, self._limit)
+            if isinstance(read, list):
+                return self._batch(read)
+            request = read
         id_ = request.id
         name = request.method
         try:
@@ -112,7 +129,7 @@ class Calls:
             if error.code != APPLICATION_ERROR:
                 _logger.warning("%.200r: %.500s (%s)", request.method, error, _shown(error.data))
             return NO_REPLY if id_ is msgspec.UNSET else error_reply(id_, error, self._limit)
-        self.tally = self._returned.get(name) or self._first_return(name)
+        self.histogram = self._returned.get(name) or self._first_return(name)
         return NO_REPLY if id_ is msgspec.UNSET else self._reply(id_, result, name)
 
     def _call(self, name: str, params: Any) -> Any:
@@ -132,17 +149,68 @@ class Calls:
         except Error as error:
             known = name if name in self._found else ""
             broken = error.code == INTERNAL_ERROR
-            self.tally = self.metrics.tally(known, FAILED if broken else INVALID)
+            self.histogram = self.metrics.histogram(known, FAILED if broken else INVALID)
             raise
+        if method.timeout and self.announce is not None:
+            self.announce(method.timeout)
         try:
-            return method.function(*args, **kwargs)
+            result = method.function(*args, **kwargs)
+            return self._finish(result) if type(result) is CoroutineType else result
         except BaseException as exc:  # noqa: BLE001 - SystemExit too: it is not our end
-            self.tally = self.metrics.tally(name, EXCEPTION)
+            self.histogram = self.metrics.histogram(name, EXCEPTION)
             raise self._application_error(exc, name) from None
+        finally:
+            if method.timeout and self.announce is not None:
+                self.announce(0)
 
-    def _first_return(self, name: str) -> Tally:
-        tally = self._returned[name] = self.metrics.tally(name, OK)
-        return tally
+    def _finish(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Run an ``async def`` method. All of a worker share one event loop."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(call)
+
+    def close(self) -> None:
+        """Close the event loop, if there is one; tasks that methods left in it are cancelled."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    def _batch(self, messages: list[Any]) -> Reply:
+        titles: list[bytes] = []
+        texts: list[bytes] = []
+        for message in messages:
+            began = time.perf_counter()
+            title, text = self._member(message)
+            self.histogram.note(time.perf_counter() - began)
+            if text:
+                titles.append(title)
+                texts.append(text)
+        self.histogram = Histogram()  # each of them has been noted
+        if not texts:
+            return NO_REPLY
+        title = next((title for title in titles if title != _NULL_TITLE), _NULL_TITLE)
+        whole = b"[" + b",".join(texts) + b"]"
+        if len(whole) <= self._limit:
+            return title, whole
+        problem = f"The replies are too large: {len(whole)} bytes, {self._limit} can be sent."
+        return title, error_reply(None, Error(code=INTERNAL_ERROR, message=problem))[1]
+
+    def _member(self, message: Any) -> Reply:
+        if isinstance(message, dict):
+            return self.execute(json.dumps(message).encode())
+        self.histogram = self._invalid
+        error = InvalidRequestError(data="a member of the batch is no object")
+        return error_reply(None, error, self._limit)
+
+    def _first_return(self, name: str) -> Histogram:
+        histogram = self._returned[name] = self.metrics.histogram(name, OK)
+        return histogram
 
     def _reply(self, id_: Any, result: Any, name: str) -> Reply:
         try:
@@ -153,7 +221,7 @@ class Calls:
             if len(text) <= self._limit:
                 return _title(id_), text
             problem = f"The result is too large: {len(text)} bytes, {self._limit} can be sent."
-        self.tally = self.metrics.tally(name, FAILED)
+        self.histogram = self.metrics.histogram(name, FAILED)
         error = Error(code=INTERNAL_ERROR, message=problem)
         return error_reply(id_, error, self._limit)
 
@@ -191,9 +259,18 @@ def _shown(data: Any) -> str:
     return repr(text[:500])
 
 
-def _read_again(body: bytes, encoding: str) -> _Request:
-    """Read what the fast decoder refused: other encodings, NaN, lone surrogates; or say why not."""
-    request, _, _ = parse(decode_text(body.rstrip(b"\0"), encoding).removeprefix("\ufeff"))
+def _read_again(body: bytes, encoding: str) -> _Request | list[Any]:
+    """Read what the fast decoder refused: other encodings, NaN, lone surrogates, batches.
+
+    Raises:
+        Error: Says why it is none of those.
+    """
+    text = decode_text(body.rstrip(b"\0"), encoding).removeprefix("\ufeff")
+    if text.lstrip()[:1] == "[":
+        batch = _read_batch(text)
+        if batch:
+            return batch
+    request, _, _ = parse(text)
     if request is None:
         raise InvalidRequestError(data="a response, where a request is expected")
     return _Request(
@@ -201,6 +278,15 @@ def _read_again(body: bytes, encoding: str) -> _Request:
         id=request.get("id", msgspec.UNSET),
         params=request.get("params", msgspec.UNSET),
     )
+
+
+def _read_batch(text: str) -> list[Any] | None:
+    """A batch's members; None if it is not JSON, which `parse` says better."""
+    try:
+        batch = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return batch if isinstance(batch, list) else None
 
 
 def error_reply(id_: Any, error: Error, limit: float = NOTIFY_LIMIT) -> Reply:
@@ -232,8 +318,23 @@ def request_id(body: bytes, encoding: str = "utf-8") -> Any:
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         match = _ID_LIKE.search(text)
         return (match[1] or int(match[2])) if match else None
+    if type(message) is list:
+        return _batch_id(message)
     if type(message) is not dict:
         return None
+    return _message_id(message)
+
+
+def _batch_id(batch: list[Any]) -> Any:
+    """The first id in a batch; ``msgspec.UNSET`` if there are only notifications."""
+    ids = [_message_id(each) if type(each) is dict else None for each in batch]
+    known = [id_ for id_ in ids if id_ is not None and id_ is not msgspec.UNSET]
+    if known:
+        return known[0]
+    return msgspec.UNSET if ids and all(id_ is msgspec.UNSET for id_ in ids) else None
+
+
+def _message_id(message: dict[str, Any]) -> Any:
     if "id" not in message and "method" in message:
         return msgspec.UNSET
     id_ = message.get("id")

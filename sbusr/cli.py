@@ -1,7 +1,8 @@
 """The command line of the daemon.
 
 Exit codes: 0 stopped as asked; 2 wrong arguments; 3 the settings cannot be used; 4 something
-cannot be started; 5 stopped by a second signal, without waiting for requests.
+cannot be started; 5 stopped by a second signal, without waiting for requests; 130 Ctrl-C before
+the daemon was there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from pathlib import Path
 from . import __version__
 
 __all__ = ["main", "parse"]
+
+EXIT_START = 4  # as in `.server`, which may not import
+EXIT_INTERRUPTED = 130
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,7 +58,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; return the exit code."""
-    args = parse(argv)
+    try:
+        return _run(parse(argv))
+    except KeyboardInterrupt:  # before the daemon has its own handler
+        return EXIT_INTERRUPTED
+
+
+def _run(args: argparse.Namespace) -> int:
     # A directory with settings.py (and perhaps methods/) of its own comes first, when the daemon is
     # started there; else those beside sbusr_run.py are taken.
     if Path("settings.py").exists():
@@ -63,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .server import run  # noqa: PLC0415 - not for --help
     except ImportError as exc:
         sys.stderr.write(
-            f"sbusr: {exc}\nThe daemon needs some packages: pip install -r requirements.txt\n"
+            f"sbusr: {exc}\nThe daemon needs the packages of the extra 'daemon': "
+            "pip install 'smartbus-client-python[daemon]'; in its checkout "
+            "pip install -r requirements.txt\n"
         )
-        return 4
+        return EXIT_START
     return run(args)

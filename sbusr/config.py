@@ -112,6 +112,9 @@ class ExecutorSettings(msgspec.Struct, forbid_unknown_fields=True):
     queue_maxsize: Annotated[int, Meta(ge=0)] = 0
     pool_processes: Positive | None = None
     pool_maxtasksperchild: Positive | None = None
+    task_timeout: Annotated[float, Meta(gt=0)] | None = None
+    """Seconds."""
+    max_rss_mb: Positive | None = None
 
 
 class Settings(msgspec.Struct):

@@ -14,7 +14,6 @@ import contextlib
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
 from itertools import repeat
@@ -24,15 +23,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from smartbus.encoding import WIRE
+from smartbus.errors import error_for
 
 from .background import LoopThread
-from .calls import NOTIFY_LIMIT, error_reply, request_id
+from .calls import NO_REPLY, NOTIFY_LIMIT, error_reply, request_id
 from .jsonrpc import SERVER_BUSY, SHUTTING_DOWN, Error
 from .loggingqueue import LoggerHandler
 from .metrics import Measured, Metrics
 from .pool import Pool, ResetError
 from .process import Answer, Item, WorkerProcess
 from .protocol import Config
+from .tally import Tally
 
 __all__ = ["Executor", "ResetError"]
 
@@ -48,8 +49,6 @@ _T = TypeVar("_T")
 
 EXIT_GRACE = 0.5
 """Seconds that idle worker processes have to end when the executor stops."""
-BUSY_LOGGED = 5.0
-"""Seconds between two log lines about refused requests."""
 
 
 class Executor:
@@ -70,6 +69,10 @@ class Executor:
         pool_maxtasksperchild: A worker process is replaced after so many requests; None is never.
             (Under heavy load it may do more, see `sbusr.pool.RecycleBudget`.)
         queue_maxbytes: Bytes of requests that may be waiting or in execution, likewise.
+        task_timeout: Seconds that a call may take; then its worker process is replaced and its
+            caller gets error -32001. None is any time. `sbusr.rpc` gives methods their own.
+        max_rss_mb: A worker process that takes more memory (MiB) is replaced after the calls
+            that it has; None is never. Linux only.
         loop: An event loop, which may not be running yet.
         methods: Name of the methods package.
         methods_path: Directory that it is in, where that is not on ``sys.path``.
@@ -94,6 +97,8 @@ class Executor:
         pool_maxtasksperchild: int | None = None,
         *,
         queue_maxbytes: int = 256 << 20,
+        task_timeout: float | None = None,
+        max_rss_mb: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         methods: str = "methods",
         methods_path: str | os.PathLike[str] | None = None,
@@ -114,7 +119,13 @@ class Executor:
         self._max_open: float = queue_maxsize or float("inf")
         self._max_bytes = queue_maxbytes
         self._processes = pool_processes or os.cpu_count() or 1
+        if task_timeout is not None and not task_timeout > 0:
+            raise ValueError(f"task_timeout is {task_timeout}; it must be positive, or None")
+        if max_rss_mb is not None and max_rss_mb < 1:
+            raise ValueError(f"max_rss_mb is {max_rss_mb}; it must be positive, or None")
         self._max_tasks = pool_maxtasksperchild
+        self._task_timeout = task_timeout
+        self._max_rss = None if max_rss_mb is None else max_rss_mb << 20
         self._given_loop = loop
         self._expires = notify_ttl / 1000
         self._log = log_sink or LoggerHandler().handle
@@ -135,8 +146,12 @@ class Executor:
         self._pool: Pool | None = None
         self._open = 0
         self._bytes = 0
-        self._refused = 0
-        self._refused_logged = float("-inf")
+        self._refused = Tally(
+            _logger, logging.WARNING, "requests answered with an error: %d, the last: %s"
+        )
+        self._unsent = Tally(
+            _logger, logging.ERROR, "replies that could not be sent: %d, the last: %s"
+        )
         self._idle = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._refusal: Error | None = None
@@ -164,7 +179,15 @@ class Executor:
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._config.log_levels = _log_levels()
-        self._pool = Pool(loop, self, self._config, self._processes, self._max_tasks)
+        self._pool = Pool(
+            loop,
+            self,
+            self._config,
+            self._processes,
+            self._max_tasks,
+            task_timeout=self._task_timeout,
+            max_rss=self._max_rss,
+        )
         self._pool.start()
 
     def stop(self, timeout: float = 3.0) -> None:
@@ -203,6 +226,8 @@ class Executor:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), timeout)
         self.failed(await self._pool.close(EXIT_GRACE), self._refusal)
+        self._refused.close()
+        self._unsent.close()
 
     def _running(self) -> Pool:
         if self._pool is None:
@@ -347,19 +372,10 @@ class Executor:
 
     def failed(self, items: Sequence[Item], error: Error) -> None:
         """Send an error to everyone who waits for a reply."""
-        for client, encoding, head, body in items:
-            id_ = request_id(body, encoding)
-            if id_ is not msgspec.UNSET:
-                title, text = error_reply(id_, error)
-                self._deliver(client, [(head[_UNIT], head[_CLIENT], title, text)])
-        self._done(len(items), _size(items))
-        self.metrics.refuse(error.code, len(items))
-        self._refused += len(items)
-        now = time.monotonic()
-        if self._refused and now - self._refused_logged > BUSY_LOGGED:
-            _logger.warning("%d requests answered with an error, last %s", self._refused, error)
-            self._refused = 0
-            self._refused_logged = now
+        if items:
+            self.answered([_failure(item, error) for item in items])
+            self._refused.add(len(items), error)
+            self.metrics.refuse(error.code, len(items))
 
     def logged(self, record: logging.LogRecord) -> None:
         """Pass a worker's log record on."""
@@ -382,18 +398,28 @@ class Executor:
             if hasattr(client, "notify_many"):
                 codes = client.notify_many(replies, self._expires)
                 if codes is not None and min(codes) < 0:
-                    bad = [code for code in codes if code < 0]
-                    _logger.error("%d replies could not be sent: error %d", len(bad), bad[0])
+                    bad = [pair for pair in zip(replies, codes, strict=True) if pair[1] < 0]
+                    (unit, process, _, _), code = bad[-1]
+                    why = f"to client {process} of unit {unit}: {error_for(code)}"
+                    self._unsent.add(len(bad), why)
                 return
             for unit, process, title, text in replies:
                 client.notify(
                     unit, process, "", title.decode(WIRE), 0, self._expires, text.decode("ascii")
                 )
-        except Exception:  # whatever a client does, the others go on
-            _logger.exception("%d replies could not be sent", len(replies))
+        except Exception as exc:  # noqa: BLE001 - whatever a client does, the others go on
+            self._unsent.add(len(replies), f"{type(exc).__name__}: {exc}", exc_info=True)
 
 
 _BUSY = Error(code=SERVER_BUSY, message="Server busy: too many requests are waiting.")
+
+
+def _failure(item: Item, error: Error) -> Answer:
+    """The reply about a request that no worker answers."""
+    _, encoding, _, body = item
+    id_ = request_id(body, encoding)
+    title, text = NO_REPLY if id_ is msgspec.UNSET else error_reply(id_, error)
+    return item, title, text
 
 
 def _size(items: Sequence[Item]) -> int:

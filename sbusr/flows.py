@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
+from smartbus import errors
 from smartbus.errors import SmartBusError, TooLargeError
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "FlowInvokeAck",
     "FlowLauncher",
     "FlowRefusedError",
+    "FlowResultError",
+    "FlowResultTimeoutError",
     "NoIpscError",
     "ParamsError",
     "Started",
@@ -68,6 +71,14 @@ class FlowRefusedError(FlowError):
         self.msg = msg
 
 
+class FlowResultTimeoutError(FlowError):
+    """The flow has started, but did not return in time."""
+
+
+class FlowResultError(FlowError):
+    """The flow has started, and returned what is no list."""
+
+
 class FlowInvokeAck:
     """The acknowledgement of a flow call (seed: "webhandlers module").
 
@@ -98,6 +109,7 @@ class AckTable:
 
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Future[FlowInvokeAck]] = {}
+        self._results: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -115,6 +127,28 @@ class AckTable:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(NoIpscError(why))
+        for closed in self._results:
+            if not closed.done():
+                closed.set_exception(NoIpscError(why))
+
+    async def result(self, future: asyncio.Future[list[Any]]) -> list[Any]:
+        """Wait for a flow's result, unless the table is closed before.
+
+        Raises:
+            Exception: What the future ends with.
+            NoIpscError: The table was closed.
+        """
+        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._results.add(closed)
+        try:
+            either: set[asyncio.Future[Any]] = {future, closed}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if closed.done():
+                closed.result()
+            return await future
+        finally:
+            self._results.discard(closed)
+            future.cancel()
 
     async def wait(self, invoke_id: int, timeout: float) -> FlowInvokeAck:
         """Wait for the acknowledgement of a call.
@@ -143,6 +177,10 @@ class FlowCall(NamedTuple):
     """Unit of the IPSC server; None for any."""
     process: int | None = None
     """Index (client id) of the IPSC process; None for any."""
+    wait: bool = False
+    """Wait for what the flow returns."""
+    timeout: float = 30.0
+    """How long to wait for it, in seconds."""
 
 
 class Started(NamedTuple):
@@ -152,13 +190,16 @@ class Started(NamedTuple):
     process: int
     invoke_id: int
     msg: str
+    result: list[Any] | None
+    """What it returned; None if nobody waited."""
 
 
 class FlowLauncher:
     """Starts flows through the bus clients of the daemon.
 
     Args:
-        clients: Returns the clients; the first connected one is used.
+        clients: Returns the clients; that of the IPSC's own server is used if it is connected,
+            else the first that is.
         ipsc_set: The IPSC processes on the bus: ``(unit id, client id)``.
         acks: Where the clients' ``on_flow_ack`` puts acknowledgements.
         ack_timeout: Seconds to wait for one (``FLOW_ACK_TIMEOUT``).
@@ -177,7 +218,7 @@ class FlowLauncher:
         self._ack_timeout = ack_timeout
 
     async def launch(self, call: FlowCall) -> Started:
-        """Start a flow and wait until IPSC acknowledges.
+        """Start a flow and wait until IPSC acknowledges, and, if asked to, until it returns.
 
         Raises:
             NoIpscError: There is no IPSC process.
@@ -185,38 +226,73 @@ class FlowLauncher:
             ParamsError: Its parameters cannot be sent.
             FlowRefusedError: IPSC says no.
             FlowAckTimeoutError: IPSC says nothing.
+            FlowResultTimeoutError: The flow does not return in time.
+            FlowResultError: It returns no list.
         """
         server, process = self.choose(call.server, call.process)
-        client = next((client for client in self._clients() if client.connected), None)
-        if client is None:
-            raise NoIpscError("not connected to the bus")
+        invoke_id, outcome = self._send(server, process, call)
         try:
-            invoke_id = client.launch_flow(
-                server,
-                process,
-                call.project,
-                call.flow,
-                _NO_RETURN,
-                self._ack_timeout,
-                call.params,
-            )
+            try:
+                ack = await self._acks.wait(invoke_id, self._ack_timeout)
+            except asyncio.TimeoutError:
+                ack = None
+            if ack is None or ack.ack == TIMED_OUT:
+                raise FlowAckTimeoutError(
+                    f"process {process} of IPSC server {server} did not acknowledge in time"
+                )
+            if ack.ack != STARTED:
+                raise FlowRefusedError(ack.ack, ack.msg)
+            result = None if outcome is None else await self._result(outcome, call.timeout)
+        finally:
+            if outcome is not None:
+                _drop(outcome)
+        return Started(server, process, invoke_id, ack.msg, result)
+
+    def _send(
+        self, server: int, process: int, call: FlowCall
+    ) -> tuple[int, asyncio.Future[list[Any]] | None]:
+        """Send a flow call; returns its number and, if its result is wanted, a future of that."""
+        client = self._towards(server)
+        target = server, process, call.project, call.flow
+        try:
+            if not call.wait:
+                number: int = client.launch_flow(
+                    *target, _NO_RETURN, self._ack_timeout, call.params
+                )
+                return number, None
+            # The answer in time counts from the acknowledgement on, which may take as long.
+            allowed = call.timeout + self._ack_timeout
+            future = client.call_flow(*target, call.params, timeout=allowed)
         except TooLargeError as exc:
             raise ParamsError(f"params are too large: {exc}") from exc
         except SmartBusError as exc:
             raise NoIpscError(f"the flow call could not be sent: {exc}") from exc
         except (ValueError, RecursionError) as exc:  # 1e999 is JSON, but no number for Python
             raise ParamsError(f"params have no JSON form: {exc}") from exc
+        return future.invoke_id, asyncio.wrap_future(future)
+
+    async def _result(self, outcome: asyncio.Future[list[Any]], timeout: float) -> list[Any]:
         try:
-            ack = await self._acks.wait(invoke_id, self._ack_timeout)
-        except asyncio.TimeoutError:
-            ack = None
-        if ack is None or ack.ack == TIMED_OUT:
-            raise FlowAckTimeoutError(
-                f"process {process} of IPSC server {server} did not acknowledge in time"
-            )
-        if ack.ack != STARTED:
-            raise FlowRefusedError(ack.ack, ack.msg)
-        return Started(server, process, invoke_id, ack.msg)
+            return await asyncio.wait_for(self._acks.result(outcome), timeout)
+        except (asyncio.TimeoutError, errors.FlowTimeout) as exc:
+            raise FlowResultTimeoutError(
+                f"the flow has started, but did not return within {timeout:g} s"
+            ) from exc
+        except errors.FlowError as exc:
+            raise FlowResultError(f"the flow has started, but {exc.message}") from exc
+
+    def _towards(self, server: int) -> Any:
+        """The client to start a flow of an IPSC of unit ``server`` with.
+
+        Raises:
+            NoIpscError: None is connected.
+        """
+        connected = [client for client in self._clients() if client.connected]
+        if not connected:
+            raise NoIpscError("not connected to the bus")
+        # IPSC processes are in their server's unit; servers need not know each other.
+        own = (client for client in connected if client.server_unit == server)
+        return next(own, connected[0])
 
     def choose(self, server: int | None, process: int | None) -> tuple[int, int]:
         """Pick at random one of the IPSC processes that match.
@@ -241,3 +317,9 @@ class FlowLauncher:
             known = ", ".join(f"{unit}/{index}" for unit, index in sorted(self._ipsc_set))
             raise UnknownIpscError(f"no IPSC with {wanted} is on the bus; there are {known}")
         return secrets.choice(matching)
+
+
+def _drop(outcome: asyncio.Future[list[Any]]) -> None:
+    """Wait for a result no longer; an error that it has already is nobody's business any more."""
+    if not outcome.cancel() and not outcome.cancelled():
+        outcome.exception()

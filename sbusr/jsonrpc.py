@@ -18,6 +18,7 @@ __all__ = [
     "INTERNAL_ERROR",
     "SERVER_BUSY",
     "SHUTTING_DOWN",
+    "TASK_TIMEOUT",
     "WORKER_DIED",
     "WORKER_UNAVAILABLE",
     "Error",
@@ -41,6 +42,8 @@ INTERNAL_ERROR = -32603
 """The result cannot be sent (no JSON form, too large), or the method's module does not import."""
 SERVER_BUSY = -32000
 """The executor's queue is full; the request was not executed."""
+TASK_TIMEOUT = -32001
+"""The call took longer than it may; its worker process was ended."""
 WORKER_DIED = -32002
 """The worker process died while it had the request; it may or may not have been executed."""
 SHUTTING_DOWN = -32003

@@ -14,9 +14,9 @@ __all__ = [
     "FAILED",
     "INVALID",
     "OK",
+    "Histogram",
     "Measured",
     "Metrics",
-    "Tally",
     "WorkerMetrics",
 ]
 
@@ -36,7 +36,7 @@ FAILED = "failed"
 """The method's module does not import, or its result cannot be sent."""
 
 
-class Tally:
+class Histogram:
     """How many requests had one outcome, and how long they took in the worker."""
 
     __slots__ = ("buckets", "count", "seconds")
@@ -77,22 +77,24 @@ class Measured(msgspec.Struct, array_like=True):
 
 
 class WorkerMetrics:
-    """A worker's tallies. There are no more than four for each method of the package."""
+    """A worker's histograms. There are no more than four for each method of the package."""
 
     def __init__(self) -> None:
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._histograms: dict[tuple[str, str], Histogram] = {}
 
-    def tally(self, method: str, outcome: str) -> Tally:
-        """The tally for a method and an outcome; always the same object."""
-        return self._tallies.setdefault((method, outcome), Tally())
+    def histogram(self, method: str, outcome: str) -> Histogram:
+        """The histogram for a method and an outcome; always the same object."""
+        return self._histograms.setdefault((method, outcome), Histogram())
 
     def take(self) -> list[Measured]:
         """What was counted since the last time."""
         found = []
-        for (method, outcome), tally in self._tallies.items():
-            if tally.count:
-                found.append(Measured(method, outcome, tally.count, tally.seconds, tally.buckets))
-                tally.clear()
+        for (method, outcome), histogram in self._histograms.items():
+            if histogram.count:
+                found.append(
+                    Measured(method, outcome, histogram.count, histogram.seconds, histogram.buckets)
+                )
+                histogram.clear()
         return found
 
 
@@ -105,13 +107,13 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.calls: dict[tuple[str, str], Tally] = {}
+        self.calls: dict[tuple[str, str], Histogram] = {}
         self.refused: dict[int, int] = {}
 
     def add(self, measured: Iterable[Measured]) -> None:
         """Add a worker's report."""
         for each in measured:
-            self.calls.setdefault((each.method, each.outcome), Tally()).add(each)
+            self.calls.setdefault((each.method, each.outcome), Histogram()).add(each)
 
     def refuse(self, code: int | None, count: int) -> None:
         """Count requests that got an error from the parent."""

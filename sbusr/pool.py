@@ -11,10 +11,11 @@ from typing import Protocol
 
 import msgspec
 
-from .jsonrpc import WORKER_DIED, WORKER_UNAVAILABLE, Error
+from .jsonrpc import TASK_TIMEOUT, WORKER_DIED, WORKER_UNAVAILABLE, Error
 from .metrics import Measured
 from .process import Answer, Item, State, WorkerProcess
 from .protocol import Config
+from .watchdog import Watchdog
 
 __all__ = ["Pool", "PoolOwner", "ResetError"]
 
@@ -127,6 +128,9 @@ class Pool:
         config: What workers are told; each gets a name of its own.
         processes: How many work at a time.
         max_tasks: A worker is succeeded by another after so many requests; None: never.
+        task_timeout: Seconds that a call may take; then its worker is ended and succeeded. None:
+            as long as it likes.
+        max_rss: Bytes of memory above which a worker is succeeded by another; None: never.
     """
 
     def __init__(
@@ -136,6 +140,9 @@ class Pool:
         config: Config,
         processes: int,
         max_tasks: int | None,
+        *,
+        task_timeout: float | None = None,
+        max_rss: int | None = None,
     ) -> None:
         self._loop = loop
         self._owner = owner
@@ -146,6 +153,9 @@ class Pool:
         self._queue: deque[Item] = deque()
         self._workers: dict[WorkerProcess, Slot] = {}
         """All whose process has not ended, those that leave too."""
+        self._watchdog = Watchdog(
+            loop, lambda: self._workers, task_timeout, max_rss, self._overdue, self._grown
+        )
         self._stopping = False
         self._resetting = asyncio.Lock()
         self._problem: Error | None = None
@@ -225,6 +235,7 @@ class Pool:
             The requests that are not answered.
         """
         self._stopping = True
+        self._watchdog.stop()
         left = list(self._queue)
         self._queue.clear()
         for slot in self._slots:
@@ -286,6 +297,7 @@ class Pool:
         worker = slot.current
         assert worker is not None
         worker.submit(items)
+        self._watchdog.wake()
         if self._max_tasks is not None:
             self._recycle(slot, self._max_tasks)
 
@@ -363,6 +375,24 @@ class Pool:
             self._queue.clear()
             self._owner.failed(items, self._problem)
 
+    # ---- what the watchdog sees --------------------------------------------------------------
+
+    def _overdue(self, worker: WorkerProcess, limit: float) -> None:
+        """A call takes too long: end its worker. What waits behind it goes to the successor."""
+        if worker.overdue is None:
+            text = "worker %s (pid %d): a call takes longer than %g s: killing it"
+            _logger.error(text, worker.name, worker.pid, limit)
+        worker.kill_overdue()
+
+    def _grown(self, worker: WorkerProcess, size: int) -> None:
+        """A worker is too large: a successor takes its place."""
+        slot = self._workers[worker]
+        if slot.current is worker and slot.next is None and slot.budget.take():
+            text = "worker %s (pid %d) has %d MiB of memory: it will be succeeded"
+            _logger.warning(text, worker.name, worker.pid, size >> 20)
+            slot.hurry = True
+            self._start_next(slot)
+
     # ---- what workers tell (see process.Owner) -----------------------------------------------
 
     def worker_ready(self, worker: WorkerProcess) -> None:
@@ -414,6 +444,10 @@ class Pool:
     def worker_gone(self, worker: WorkerProcess, lost: list[Item], unstarted: list[Item]) -> None:
         """A worker has ended, as it should or not."""
         slot = self._workers[worker]
+        if worker.overdue is not None:
+            late = [item for item in lost if item is worker.overdue]
+            lost = [item for item in lost if item is not worker.overdue]
+            self._owner.failed(late, Error(code=TASK_TIMEOUT, message="The call took too long."))
         if lost:
             self._owner.failed(lost, Error(code=WORKER_DIED, message="The worker process died."))
         self._queue.extendleft(reversed(unstarted))

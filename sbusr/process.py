@@ -30,6 +30,7 @@ from .protocol import (
     METRICS,
     READY,
     RETIRE,
+    SHARED_SIZE,
     STOP,
     Config,
     FrameReader,
@@ -120,6 +121,8 @@ class WorkerProcess:
         self.problem = ""
         """Why it did not become ready."""
         self.traceback = ""
+        self.overdue: Item | None = None
+        """The request whose call took too long, which is why the process is killed."""
         self.started_at = time.monotonic()
         self.start_seconds = 0.0
         """How long it took to become ready."""
@@ -149,7 +152,7 @@ class WorkerProcess:
         path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
         self._sock, theirs = socket.socketpair()
         shared = _shared_memory()
-        self._memory = mmap.mmap(shared, 8)
+        self._memory = mmap.mmap(shared, SHARED_SIZE)
         try:
             # A session of its own keeps the terminal's Ctrl-C from it.
             self._process = subprocess.Popen(  # noqa: S603
@@ -183,6 +186,16 @@ class WorkerProcess:
         return self._process.pid
 
     @property
+    def progress(self) -> int:
+        """Number of the task that it executes, or has executed last."""
+        return 0 if self.state is State.GONE else self._progress[0]
+
+    @property
+    def call_timeout(self) -> float:
+        """Seconds that the call in execution may take as its method says; 0: it says nothing."""
+        return 0.0 if self.state is State.GONE else self._progress[1] * 1e-6
+
+    @property
     def writable(self) -> bool:
         """Whether everything sent so far has gone out."""
         return not self._outgoing
@@ -212,6 +225,11 @@ class WorkerProcess:
         """End it at once."""
         if self._process.returncode is None:
             self._process.kill()
+
+    def kill_overdue(self) -> None:
+        """End it at once because the call that it executes takes too long."""
+        self.overdue = self.pending.get(self.progress)
+        self.kill()
 
     def take_pending(self) -> list[Item]:
         """Take all requests back that it has, because their replies are not wanted any more."""
@@ -400,11 +418,11 @@ def _encoding(item: Item) -> str:
 
 
 def _shared_memory() -> int:
-    """Descriptor of 8 zero bytes that two processes can map."""
+    """Descriptor of `SHARED_SIZE` zero bytes that two processes can map."""
     if sys.platform == "linux":
         fd = os.memfd_create("sbusr-progress")
     else:
         fd, name = tempfile.mkstemp(prefix="sbusr-")
         os.unlink(name)
-    os.ftruncate(fd, 8)
+    os.ftruncate(fd, SHARED_SIZE)
     return fd

@@ -18,7 +18,9 @@ METRICS   from the worker   JSON array: what it counted since the last one (`sbu
 LOG       from the worker   JSON object: a log record
 ========= ================= ===========================================================
 
-Requests are *tasks* here, numbered per worker from 1.
+Requests are *tasks* here, numbered per worker from 1. What the parent must know even if the
+worker cannot speak any more stands in shared memory, two native 64-bit numbers: the task in
+execution, and the time limit that its method has (microseconds; 0: none of its own).
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ __all__ = [
     "READY",
     "REQUESTS",
     "RETIRE",
+    "SHARED_SIZE",
     "STOP",
     "Config",
     "FrameReader",
@@ -66,6 +69,9 @@ BACK = ord("B")
 RETIRE = ord("T")
 LOG = ord("L")
 METRICS = ord("M")
+
+SHARED_SIZE = 16
+"""Bytes of the shared memory."""
 
 RECEIVE_SIZE = 256 * 1024
 """Bytes that one read takes at most, unless one frame is larger."""

@@ -5,6 +5,8 @@ A request may name public callables *defined in* the methods package, and nothin
 - functions of the package and of its modules (``add``, ``weather.sk``), decorated ones included;
 - class methods and static methods of public classes defined there (``mymodule.MyClass.mymethod``).
 
+Those that `sbusr.rpc` has given a name have that one instead of their own.
+
 Never: what a module merely imported, names with a leading underscore at any level, instance
 methods, classes and other objects that happen to be callable, modules outside the package.
 Nothing is looked up with ``getattr``, so no code of the package decides what a name means.
@@ -16,10 +18,11 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from .jsonrpc import INTERNAL_ERROR, Error, InvalidParamsError, MethodNotFoundError
+from .rpc import options
 
 __all__ = ["Method", "Resolver"]
 
@@ -81,11 +84,13 @@ class Method:
     a ``TypeError`` inside it.
     """
 
-    __slots__ = ("_least", "_most", "_signature", "function", "name")
+    __slots__ = ("_least", "_most", "_signature", "function", "name", "timeout")
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
         self.function = function
+        plain = function.__func__ if isinstance(function, MethodType) else function
+        self.timeout = options(plain).timeout or 0.0
         self._signature: Signature | None
         try:
             self._signature = Signature(function)
@@ -193,14 +198,15 @@ class Resolver:
         return module
 
     def _module_function(self, module: ModuleType, name: str) -> Callable[..., Any] | None:
-        found = vars(module).get(name)
-        if _is_function(found) and found.__module__ == module.__name__:
-            return found
-        return None
+        def is_ours(found: Any) -> bool:
+            return _is_function(found) and found.__module__ == module.__name__
+
+        found = _named(vars(module), name, is_ours)
+        return found if is_ours(found) else None
 
     def _class_member(self, cls: type, name: str) -> Callable[..., Any] | None:
         for base in cls.__mro__:
-            member = vars(base).get(name, _MISSING)
+            member = _named(vars(base), name, lambda _: True)
             if member is _MISSING:
                 continue
             if (
@@ -219,6 +225,22 @@ class Resolver:
         return module == self.package or (
             isinstance(module, str) and module.startswith(self.package + ".")
         )
+
+
+def _named(members: Mapping[str, Any], name: str, counts: Callable[[Any], bool]) -> Any:
+    """The member that requests call ``name``; `_MISSING` if there is none that ``counts``."""
+    found = members.get(name, _MISSING)
+    if found is not _MISSING and options(_inside(found)).name in (None, name):
+        return found
+    for own, member in members.items():
+        if _is_public(own) and options(_inside(member)).name == name and counts(member):
+            return member
+    return _MISSING
+
+
+def _inside(member: Any) -> Any:
+    """The function of a class method or static method; else the member itself."""
+    return member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
 
 
 def _is_public(part: str) -> bool:

@@ -155,6 +155,8 @@ class Server:
             chosen.queue_maxsize,
             chosen.pool_processes,
             chosen.pool_maxtasksperchild,
+            task_timeout=chosen.task_timeout,
+            max_rss_mb=chosen.max_rss_mb,
             notify_ttl=self._settings.notify_ttl,
             verbose=self._args.verbose,
             prog_args=vars(self._args),
@@ -181,7 +183,9 @@ class Server:
             self._settings.flow_ack_timeout,
         )
         server = HTTPServer(
-            make_app(executor, launcher), max_body_size=BODY_LIMIT, idle_connection_timeout=60
+            make_app(executor, launcher, bus_clients, globalvars.ipsc_set),
+            max_body_size=BODY_LIMIT,
+            idle_connection_timeout=60,
         )
         try:
             listener = _listen(port, address)

@@ -1,5 +1,7 @@
 """The HTTP interface: ``POST /api/flow`` starts a flow, ``GET /sys/reset`` reloads the methods.
 
+What is there for watching the daemon is in `monitoring`.
+
 Every answer is a JSON object; those about errors are ``{"error": {"status": …, "message": …}}``
 with more members where there is more to say.
 """
@@ -9,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from http import HTTPStatus
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar, NoReturn
 
 import tornado.web
@@ -17,6 +20,7 @@ import tornado.web
 from smartbus.encoding import encode_text
 
 from .executor import Executor, ResetError
+from .exposition import DaemonCollector
 from .flows import (
     AckTable,
     FlowAckTimeoutError,
@@ -25,11 +29,15 @@ from .flows import (
     FlowInvokeAck,
     FlowLauncher,
     FlowRefusedError,
+    FlowResultError,
+    FlowResultTimeoutError,
     NoIpscError,
     ParamsError,
     Started,
     UnknownIpscError,
 )
+from .jsonhandler import JsonHandler, NotFoundHandler, RequestError
+from .monitoring import HealthHandler, MetricsHandler, ReadyHandler
 
 __all__ = [
     "FlowHandler",
@@ -43,63 +51,10 @@ __all__ = [
 _ID_LIMIT = 31
 """Longest project or flow id, in bytes as GBK (NET.md 7.1)."""
 
+_WAIT, _LONGEST_WAIT = 30.0, 3600
+"""Seconds that a request waits for a flow's result, and may wait at most."""
+
 _logger = logging.getLogger(__name__)
-
-
-class RequestError(tornado.web.HTTPError):
-    """An HTTP error with something to say to the caller.
-
-    Args:
-        status: HTTP status.
-        message: What is wrong.
-        details: More members of the error object.
-    """
-
-    def __init__(self, status: int, message: str, **details: Any) -> None:
-        super().__init__(status, "%s", message)
-        self.error = {"status": status, "message": message, **details}
-
-
-class JsonHandler(tornado.web.RequestHandler):
-    """Answers in JSON, whatever happens."""
-
-    def set_default_headers(self) -> None:
-        """What every answer has."""
-        self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
-        self.clear_header("Server")
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer an error."""
-        exc = kwargs.get("exc_info", (None, None, None))[1]
-        if isinstance(exc, RequestError):
-            error = exc.error
-        else:
-            try:
-                message = HTTPStatus(status_code).phrase
-            except ValueError:
-                message = "error"
-            if status_code == HTTPStatus.NOT_FOUND:
-                message = f"nothing is at {self.request.path}"
-            elif status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-                message = f"{self.request.method} is not possible at {self.request.path}"
-            error = {"status": status_code, "message": message}
-        self.finish(json.dumps({"error": error}) + "\n")
-
-    def compute_etag(self) -> None:
-        """Answers are not for caches."""
-
-    def answer(self, value: dict[str, Any]) -> None:
-        """Answer 200."""
-        self.finish(json.dumps(value) + "\n")
-
-
-class NotFoundHandler(JsonHandler):
-    """Everything that is nowhere."""
-
-    def prepare(self) -> None:
-        """Answer 404, to any method."""
-        raise tornado.web.HTTPError(HTTPStatus.NOT_FOUND)
 
 
 class FlowHandler(JsonHandler):
@@ -111,6 +66,9 @@ class FlowHandler(JsonHandler):
     unanswered: ClassVar[set[asyncio.Future[None]]] = set()
     """One for each request in progress, done when its answer was handed to the connection."""
 
+    outcomes: ClassVar[Counter[str]] = Counter()
+    """Requests answered, by HTTP status."""
+
     _launch: asyncio.Task[Started] | None = None
     _answered: asyncio.Future[None] | None = None
 
@@ -120,7 +78,8 @@ class FlowHandler(JsonHandler):
         self.unanswered.add(self._answered)
 
     def on_finish(self) -> None:
-        """Note that it no longer is."""
+        """Note that it no longer is, and how it was answered."""
+        self.outcomes[str(self.get_status())] += 1
         if self._answered is not None:  # else the request did not get as far as `prepare`
             self.unanswered.discard(self._answered)
             self._answered.set_result(None)
@@ -136,11 +95,13 @@ class FlowHandler(JsonHandler):
 
         The body is a JSON object with ``project`` and ``flow``, and optionally ``params`` (a list),
         ``server`` (unit id) and ``process`` (process index) of the IPSC; without them one of the
-        matching IPSC processes is taken at random.
+        matching IPSC processes is taken at random. With ``"wait": true`` the answer comes when the
+        flow has returned, and has its ``result``; it may take ``timeout`` seconds (30).
 
-        Answers 200 when the flow has started; 400 for a bad body, 404 for an unknown server or
-        process, 502 when IPSC refuses (with its ``code``), 503 when there is no IPSC, 504 when it
-        does not acknowledge within ``FLOW_ACK_TIMEOUT`` seconds.
+        Answers 200 when the flow has started (or returned); 400 for a bad body, 404 for an unknown
+        server or process, 502 when IPSC refuses (with its ``code``) or the result is no list, 503
+        when there is no IPSC, 504 when it does not acknowledge within ``FLOW_ACK_TIMEOUT``
+        seconds, or does not return in time.
         """
         launcher: FlowLauncher = self.settings["launcher"]
         call = parse_flow_call(self.request.body)
@@ -155,17 +116,16 @@ class FlowHandler(JsonHandler):
         except FlowError as exc:
             details = {"field": "params"} if isinstance(exc, ParamsError) else {}
             raise RequestError(_STATUS[type(exc)], str(exc), **details) from exc
-        self.answer(
-            {
-                "server": started.server,
-                "process": started.process,
-                "project": call.project,
-                "flow": call.flow,
-                "invokeid": started.invoke_id,
-                "ack": 1,
-                "msg": started.msg,
-            }
-        )
+        answer = {
+            "server": started.server,
+            "process": started.process,
+            "project": call.project,
+            "flow": call.flow,
+            "invokeid": started.invoke_id,
+            "ack": 1,
+            "msg": started.msg,
+        }
+        self.answer(answer if started.result is None else {**answer, "result": started.result})
 
     def on_connection_close(self) -> None:
         """The caller went away: stop waiting for the acknowledgement."""
@@ -179,6 +139,8 @@ _STATUS: dict[type[FlowError], int] = {
     UnknownIpscError: 404,
     ParamsError: 400,
     FlowAckTimeoutError: 504,
+    FlowResultTimeoutError: 504,
+    FlowResultError: 502,
 }
 
 
@@ -226,6 +188,8 @@ def parse_flow_call(body: bytes) -> FlowCall:
         params=params or [],
         server=_number(fields, "server", 15),
         process=_number(fields, "process", 255),
+        wait=_flag(fields, "wait"),
+        timeout=_seconds(fields, "timeout"),
     )
 
 
@@ -258,15 +222,46 @@ def _number(fields: dict[str, Any], name: str, highest: int) -> int | None:
     return value
 
 
+def _flag(fields: dict[str, Any], name: str) -> bool:
+    value = fields.get(name)
+    if not isinstance(value, (bool, type(None))):
+        raise _bad(name, "must be true or false")
+    return bool(value)
+
+
+def _seconds(fields: dict[str, Any], name: str) -> float:
+    value = fields.get(name)
+    if value is None:
+        return _WAIT
+    if type(value) not in (int, float) or not 0 < value <= _LONGEST_WAIT:
+        raise _bad(name, f"must be a number of seconds above 0, {_LONGEST_WAIT} at most")
+    if not fields.get("wait"):
+        raise _bad(name, "is for flows that are waited for")
+    return float(value)
+
+
 def _bad(name: str, problem: str) -> RequestError:
     return RequestError(400, f"{name} {problem}", field=name)
 
 
-def make_app(executor: Executor, launcher: FlowLauncher) -> tornado.web.Application:
+def make_app(
+    executor: Executor,
+    launcher: FlowLauncher,
+    clients: Callable[[], list[Any]],
+    ipsc_set: Collection[tuple[int, int]],
+) -> tornado.web.Application:
     """The HTTP application."""
     return tornado.web.Application(
-        [(r"/api/flow", FlowHandler), (r"/sys/reset", ResetHandler)],
+        [
+            (r"/api/flow", FlowHandler),
+            (r"/sys/reset", ResetHandler),
+            (r"/healthz", HealthHandler),
+            (r"/readyz", ReadyHandler),
+            (r"/metrics", MetricsHandler),
+        ],
         default_handler_class=NotFoundHandler,
         executor=executor,
         launcher=launcher,
+        clients=clients,
+        collector=DaemonCollector(executor, clients, ipsc_set, FlowHandler.outcomes),
     )

@@ -39,6 +39,7 @@ from .protocol import (
     READY,
     REQUESTS,
     RETIRE,
+    SHARED_SIZE,
     STOP,
     Config,
     FrameReader,
@@ -133,6 +134,7 @@ class Worker:
     ) -> None:
         self._link = link
         self._calls = calls
+        calls.announce = self._limit_call
         self._unreported = False
         self._report_at = 0.0
         self._progress = progress
@@ -227,12 +229,16 @@ class Worker:
             title, text = execute(request, encoding)
             add((number, title, text))
             now = clock()
-            calls.tally.note(now - began)
+            calls.histogram.note(now - began)
             if now > due:
                 self._link.flush()
                 now = clock()
                 due = now + SLICE
             began = now
+
+    def _limit_call(self, seconds: float) -> None:
+        """Let the parent know how long the call that follows may take."""
+        self._progress[1] = int(seconds * 1e6)
 
     def _signalled(self) -> None:
         if signal.SIGTERM in self._signals.recv(4096):
@@ -357,7 +363,7 @@ def main(argv: list[str]) -> int:
     sock = socket.socket(fileno=descriptors[0])
     # A process that a method forks must not speak in the name of this one.
     os.register_at_fork(after_in_child=sock.close)
-    progress = memoryview(mmap.mmap(descriptors[1], 8)).cast("Q")
+    progress = memoryview(mmap.mmap(descriptors[1], SHARED_SIZE)).cast("Q")
     with contextlib.suppress(ConnectionError):  # the parent is gone
         return _run(Link(sock), progress)
     return 0
@@ -389,6 +395,7 @@ def _run(link: Link, progress: memoryview) -> int:
     try:
         worker.run()
     finally:
+        calls.close()
         # What follows (atexit handlers of methods, threads that they started) must not keep the
         # parent waiting, nor those whose requests are lost if this is an exception.
         with contextlib.suppress(OSError):

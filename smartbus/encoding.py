@@ -35,7 +35,10 @@ def encode_text(s: str) -> bytes:
 
     Raises:
         UnicodeEncodeError: `s` holds a lone surrogate.
+        TypeError: `s` is no text.
     """
+    if not isinstance(s, str):
+        raise TypeError(f"a text must be str, not {type(s).__name__}")
     return s.encode(WIRE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -92,10 +93,12 @@ class Subscribers:
         """Have `handler` hear of events of these classes and their subclasses; none means all.
 
         Raises:
-            TypeError: One is no class of events, or `handler` cannot be called.
+            TypeError: One is no class of events, or `handler` cannot be called, or only awaited.
         """
         if not callable(handler):
             raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError("a handler is called, not awaited: it cannot be a coroutine function")
         for given in event_types:
             if not _is_event_type(given):
                 raise TypeError(f"{given!r} is no class of smartbus.events")
@@ -127,6 +130,10 @@ class Subscribable:
     """What a client has for those who want to hear of its events."""
 
     _subscribers: Subscribers
+
+    def _check_alive(self) -> None:
+        """Raise `SmartBusError` if the client has ended."""
+        raise NotImplementedError
 
     @overload
     def subscribe(self, handler: Callable[[Event], object], /) -> Subscription: ...
@@ -176,6 +183,9 @@ class Subscribable:
             The subscription, which ends with its `Subscription.close` or with the client.
 
         Raises:
-            TypeError: `handler` cannot be called, or one is no class of events.
+            TypeError: `handler` cannot be called, or is a coroutine function, or one is no class
+                of events.
+            SmartBusError: The client was released, or closed.
         """
+        self._check_alive()
         return self._subscribers.add(handler, event_types)

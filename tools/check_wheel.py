@@ -29,8 +29,8 @@ from tools.build_wheel import LITTER, ROOT, Environment, build, one, run, say
 
 #: What the tests need beside themselves. None of it can be imported as `smartbus` or `sbusr`.
 DATA: Final = (
-    "docs", "flows", "methods", "native/include", "pyproject.toml", "sbusr_run.py", "settings.py",
-    "tests",
+    "README.md", "docs", "flows", "methods", "native/include", "pyproject.toml", "sbusr_run.py",
+    "settings.py", "tests",
 )  # fmt: skip
 
 #: Programs that compile, or that compilers need.

@@ -99,10 +99,13 @@ void sbi_peer_dismiss(struct sbi_peer *peer, const char *text) {
 
 static void losing(struct sbi_conn *conn, int64_t bad, int error) {
   struct sbi_peer *peer = (struct sbi_peer *)conn;
-  if (bad != 0)
-    sbi_peer_close(peer, SB_LEFT_BAD, sbi_bad_text(bad));
-  else
+  char text[SBI_BAD_TEXT];
+  if (bad == 0) {
     sbi_peer_close(peer, SB_LEFT_CLOSED, error != 0 ? strerror(error) : "closed by the peer");
+    return;
+  }
+  sbi_conn_bad_text(conn, bad, text);
+  sbi_peer_close(peer, SB_LEFT_BAD, text);
 }
 
 /* ---- registration ---------------------------------------------------------- */

@@ -3,8 +3,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -205,6 +207,19 @@ static void lose(struct sbi_conn *conn, int64_t bad, int error) {
 
 /* ---- reading --------------------------------------------------------------- */
 
+static uint32_t limit_of(const struct sbi_conn *conn) {
+  return conn->max_frame != 0 ? conn->max_frame : conn->hub->max_frame;
+}
+
+void sbi_conn_bad_text(const struct sbi_conn *conn, int64_t bad, char text[SBI_BAD_TEXT]) {
+  if (bad == SBI_BAD_TOO_BIG)
+    snprintf(text, SBI_BAD_TEXT,
+             "a packet of %" PRId32 " bytes is larger than the %" PRIu32 " allowed", conn->too_big,
+             limit_of(conn));
+  else
+    snprintf(text, SBI_BAD_TEXT, "%s", sbi_bad_text(bad));
+}
+
 /* Hand out the whole frames among `size` bytes. Returns how many bytes were used, or SBI_BAD_*;
  * *needed gets the size of the frame that is not whole, if it is known. */
 static int64_t hand_out(struct sbi_conn *conn, const uint8_t *bytes, size_t size, size_t *needed) {
@@ -212,8 +227,8 @@ static int64_t hand_out(struct sbi_conn *conn, const uint8_t *bytes, size_t size
   struct sbi_head head;
   *needed = 0;
   while (sbi_conn_open(conn) && !conn->paused) {
-    uint32_t limit = conn->max_frame != 0 ? conn->max_frame : conn->hub->max_frame;
-    int64_t frame = sbi_frame_check(bytes + used, size - used, limit, &head);
+    int64_t frame = sbi_frame_check(bytes + used, size - used, limit_of(conn), &head);
+    if (frame == SBI_BAD_TOO_BIG) conn->too_big = head.packet_size;
     if (frame < 0) return frame;
     if (frame == 0) {
       *needed = (size_t)head.packet_size;

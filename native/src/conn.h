@@ -19,6 +19,8 @@
 #endif
 enum { SBI_SCRATCH = SBI_SCRATCH_SIZE };
 
+enum { SBI_BAD_TEXT = 96 };
+
 struct sbi_conn;
 
 enum sbi_took { SBI_TOOK = 0, SBI_HOLD = 1 };
@@ -56,6 +58,7 @@ struct sbi_conn {
   bool write_dead;    /* nothing can be written any more */
   bool finishing;     /* see sbi_conn_finish */
   uint32_t max_frame; /* 0: the hub's */
+  int32_t too_big;    /* what its last frame claimed, when that was SBI_BAD_TOO_BIG */
   struct sbi_outq out;
   uint8_t *rest; /* the beginning of a frame */
   size_t rest_size, rest_room;
@@ -85,6 +88,8 @@ int sbi_conn_connect(struct sbi_conn *conn, struct sbi_hub *hub,
 /* Take over an accepted socket. On failure the descriptor is closed. */
 int sbi_conn_adopt(struct sbi_conn *conn, struct sbi_hub *hub, int fd);
 bool sbi_conn_open(const struct sbi_conn *conn);
+/* What was wrong with its stream: SBI_BAD_* as lost() and losing() get it. */
+void sbi_conn_bad_text(const struct sbi_conn *conn, int64_t bad, char text[SBI_BAD_TEXT]);
 /* Close and free everything but the queue of frames, silently. Repeatable. */
 void sbi_conn_close(struct sbi_conn *conn);
 /* The same, so that the peer gets our last words: what is queued is written as far as it goes, and

@@ -6,12 +6,14 @@
 
 #include "alloc.h"
 
+enum { NETWORK, TIMEOUTS, THREADS };
+
 struct sbi_life {
   sb_net *net;
   struct sbi_hooks *hooks;
-  pthread_t thread;
+  pthread_t threads[THREADS];
   atomic_bool stopping;
-  bool orphan; /* ended from a callback: its own thread frees it */
+  int heir; /* ended from a callback of this thread, which frees it; THREADS: from none */
 };
 
 sb_net *sbi_facade_net(const struct sbi_facade *facade) {
@@ -28,7 +30,7 @@ int sbi_facade_leave(struct sbi_facade *facade, int result) {
   return result;
 }
 
-/* ---- the thread ------------------------------------------------------------ */
+/* ---- calling back ---------------------------------------------------------- */
 
 static void call_trace(struct sbi_hooks *hooks, int error, const char *bytes, size_t size) {
   char text[SBI_TRACE_MAX];
@@ -44,19 +46,19 @@ static void call_trace(struct sbi_hooks *hooks, int error, const char *bytes, si
 }
 
 static void call_flow_hook(struct sbi_hooks *hooks, const sb_event *event,
-                           SMARTBUS_PACKET_HEAD *head, const char *text) {
+                           SMARTBUS_PACKET_HEAD *head, const char *project, const char *text) {
   void *arg = atomic_load(&hooks->arg);
-  const char *second = text + strlen(text) + 1;
   smartbus_invokeflow_ack_cb ack = atomic_load(&hooks->flow_ack);
   smartbus_invokeflow_ret_cb ret = atomic_load(&hooks->flow_ret);
   if (event->kind == SB_EV_FLOW_ACK && ack != NULL)
-    ack(arg, event->client, head, text, event->id, event->code, second);
+    ack(arg, event->client, head, project, event->id, event->code, text);
   if (event->kind == SB_EV_FLOW_RETURN && ret != NULL)
-    ret(arg, event->client, head, text, event->id, event->code, second);
+    ret(arg, event->client, head, project, event->id, event->code, text);
 }
 
 static void call_hook(struct sbi_hooks *hooks, const sb_event *event, const uint8_t *payload) {
   void *arg = atomic_load(&hooks->arg);
+  const char *text = (const char *)payload;
   SMARTBUS_PACKET_HEAD copy, *head = NULL;
   if (event->flags & 1) {
     memcpy(&copy, event->head, sizeof copy);
@@ -80,27 +82,38 @@ static void call_hook(struct sbi_hooks *hooks, const sb_event *event, const uint
       break;
     case SB_EV_FLOW_ACK:
     case SB_EV_FLOW_RETURN:
-      call_flow_hook(hooks, event, head, (const char *)payload);
+      call_flow_hook(hooks, event, head, text, text + strlen(text) + 1);
       break;
     case SB_EV_GLOBAL:
       if (global_connect != NULL)
         global_connect(arg, (char)event->head[0], (char)event->head[1], (char)event->head[2],
-                       (char)event->head[3], (char)event->head[4], (const char *)payload);
+                       (char)event->head[3], (char)event->head[4], text);
       break;
     case SB_EV_TRACE:
-      call_trace(hooks, event->code, (const char *)payload, event->size);
+      call_trace(hooks, event->code, text, event->size);
       break;
     default:
       break;
   }
 }
 
+/* ---- the threads ----------------------------------------------------------- */
+
+static void stop(struct sbi_life *life) {
+  atomic_store(&life->stopping, true);
+  sb_net_wake(life->net);
+  sbi_timeouts_wake(life->net);
+}
+
+/* Wait for the threads, this one apart, and free. */
 static void end_life(struct sbi_life *life) {
+  for (int i = 0; i < THREADS; i++)
+    if (i != life->heir) pthread_join(life->threads[i], NULL);
   sb_net_free(life->net);
   sbi_free(life);
 }
 
-static void *run(void *argument) {
+static void *run_network(void *argument) {
   struct sbi_life *life = argument;
   while (!atomic_load(&life->stopping)) {
     sb_batch batch;
@@ -113,7 +126,19 @@ static void *run(void *argument) {
       call_hook(life->hooks, &batch.events[i], batch.data + batch.events[i].offset);
     sb_net_cork(life->net, 0);
   }
-  if (life->orphan) end_life(life);
+  if (life->heir == NETWORK) end_life(life);
+  return NULL;
+}
+
+static void *run_timeouts(void *argument) {
+  struct sbi_life *life = argument;
+  while (!atomic_load(&life->stopping)) {
+    char project[SBI_PROJECT_MAX];
+    sb_event event;
+    if (sbi_timeouts_step(life->net, &event, project))
+      call_flow_hook(life->hooks, &event, NULL, project, "");
+  }
+  if (life->heir == TIMEOUTS) end_life(life);
   return NULL;
 }
 
@@ -133,13 +158,27 @@ static void apply_hooks(struct sbi_facade *facade) {
                 atomic_load(&hooks->flow_ret) != NULL, atomic_load(&hooks->global_connect) != NULL);
 }
 
+/* False: none of them runs. */
+static bool start_threads(struct sbi_life *life) {
+  void *(*const runs[THREADS])(void *) = {run_network, run_timeouts};
+  if (!sbi_timeouts_by_thread(life->net)) return false;
+  for (int i = 0; i < THREADS; i++) {
+    if (pthread_create(&life->threads[i], NULL, runs[i], life) == 0) continue;
+    stop(life);
+    while (i > 0) pthread_join(life->threads[--i], NULL);
+    return false;
+  }
+  return true;
+}
+
 int sbi_facade_begin(struct sbi_facade *facade, sb_net *net) {
   struct sbi_life *life = net != NULL ? sbi_calloc(1, sizeof *life) : NULL;
   if (life != NULL) {
     life->net = net;
     life->hooks = &facade->hooks;
+    life->heir = THREADS;
   }
-  if (life == NULL || pthread_create(&life->thread, NULL, run, life) != 0) {
+  if (life == NULL || !start_threads(life)) {
     sb_net_free(net);
     sbi_free(life);
     return SB_ENOMEM;
@@ -155,16 +194,12 @@ void sbi_facade_end(struct sbi_facade *facade) {
   facade->life = NULL;
   pthread_rwlock_unlock(&facade->lock);
   if (life == NULL) return;
-  if (pthread_equal(life->thread, pthread_self())) {
-    life->orphan = true;
-    pthread_detach(life->thread);
-    atomic_store(&life->stopping, true);
-    return;
-  }
-  atomic_store(&life->stopping, true);
-  sb_net_wake(life->net);
-  pthread_join(life->thread, NULL);
-  end_life(life);
+  for (int i = 0; i < THREADS; i++) /* before the threads are told to end: they read it then */
+    if (pthread_equal(life->threads[i], pthread_self())) life->heir = i;
+  bool inside = life->heir != THREADS;
+  if (inside) pthread_detach(pthread_self());
+  stop(life);
+  if (!inside) end_life(life);
 }
 
 /* ---- callbacks ------------------------------------------------------------- */

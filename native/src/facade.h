@@ -1,6 +1,6 @@
 /* What the vendor's two function families have in common: callbacks that can be set once, traces, and
- * a thread that steps an sb_net and turns what it finds in the inbox into callbacks. No lock is held
- * while a callback runs. */
+ * two threads (NET.md 9.5, IPC.md 1): one steps an sb_net and turns what it finds in the inbox into
+ * callbacks, the other reports flow calls that timed out. No lock is held while a callback runs. */
 #ifndef SBI_FACADE_H
 #define SBI_FACADE_H
 
@@ -11,7 +11,7 @@
 #include "net.h"
 #include "smartbus_abi.h"
 
-/* Slots that are written once and read by the thread at any time. */
+/* Slots that are written once and read by the threads at any time. */
 struct sbi_hooks {
   _Atomic(smartbus_cli_connection_cb) connection;
   _Atomic(smartbus_cli_recvdata_cb) recvdata;
@@ -45,7 +45,8 @@ sb_net *sbi_facade_net(const struct sbi_facade *facade);
 /* Start a life with `net`, which may be NULL: no memory. Call it with the write lock held and no
  * life. Returns 0 or SB_ENOMEM; then `net` is freed. */
 int sbi_facade_begin(struct sbi_facade *facade, sb_net *net);
-/* Stop the thread and free the net; also from inside a callback, then when that returns. */
+/* Stop the threads and free the net. From inside a callback: when that, and one that runs on the
+ * other thread, have returned. */
 void sbi_facade_end(struct sbi_facade *facade);
 
 void sbi_facade_set(struct sbi_facade *facade, smartbus_cli_connection_cb connection,
@@ -53,7 +54,7 @@ void sbi_facade_set(struct sbi_facade *facade, smartbus_cli_connection_cb connec
                     smartbus_invokeflow_ret_cb flow_ret, smartbus_global_connect_cb global_connect,
                     void *arg);
 void sbi_facade_set_named(struct sbi_facade *facade, const char *name, void *fn);
-/* Trace something that a function did: from the thread, or, without a life, here and now. Call it
+/* Trace something that a function did: from the first thread, or, without a life, here and now. Call it
  * without the lock. */
 void sbi_facade_say(struct sbi_facade *facade, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -79,8 +79,8 @@ bool sbi_flows_expired(struct sbi_flows *flows, int64_t now, struct sbi_flow *fl
       bool return_over = (*place)->return_due != 0 && (*place)->return_due <= now;
       if (!ack_over && !return_over) continue;
       *flow = **place;
-      *ack = ack_over;
-      drop(flows, place, ack_over, !ack_over);
+      *ack = ack_over && (!return_over || flow->ack_due <= flow->return_due);
+      drop(flows, place, *ack, !*ack);
       return true;
     }
   }

@@ -5,14 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SBI_FLOWS_MAX = 5000, SBI_FLOW_TICK_MS = 100 };
+enum { SBI_FLOWS_MAX = 5000, SBI_FLOW_TICK_MS = 100, SBI_PROJECT_MAX = 32 };
 
 struct sbi_flow {
   struct sbi_flow *next;
   int32_t id;
   uint8_t client;
-  int64_t ack_due, return_due; /* ms; 0 = not waited for */
-  char project[32];
+  int64_t ack_due, return_due;   /* ms; 0 = not waited for */
+  char project[SBI_PROJECT_MAX]; /* with its NUL */
 };
 
 struct sbi_flows {

@@ -191,11 +191,14 @@ static void start_over(struct sbi_link *link) {
 static void lost(struct sbi_conn *conn, int64_t bad, int error) {
   struct sbi_link *link = (struct sbi_link *)conn;
   struct sbi_client *client = link->client;
-  if (bad != 0)
-    sbi_net_trace(client->net, 1, "client %u: %s; link closed", client->id, sbi_bad_text(bad));
-  else
+  if (bad != 0) {
+    char text[SBI_BAD_TEXT];
+    sbi_conn_bad_text(conn, bad, text);
+    sbi_net_trace(client->net, 1, "client %u: %s; link closed", client->id, text);
+  } else {
     sbi_net_trace(client->net, 0, "client %u: link closed: %s", client->id,
                   error != 0 ? strerror(error) : "end of stream");
+  }
   if (link->state == SBI_LINK_REGISTERING && bad == 0 && try_other_form(link)) {
     start_over(link);
     return;

@@ -84,6 +84,7 @@ sb_net *sb_net_new(int unit, const char *params, unsigned flags) {
   net->hear_acks = net->hear_returns = net->hear_globals = true;
   net->flow_tick.fire = sbi_net_flow_tick;
   net->keeper_read = net->keeper_write = -1;
+  net->timeout_read = net->timeout_write = -1;
   pthread_mutex_init(&net->lock, NULL);
   bool ok = sbi_loop_init(&net->loop) == 0;
   ok = ok && sbi_hub_init(&net->hub, &net->loop, MAX_FRAME, &sbi_link_ops) == 0;
@@ -132,6 +133,7 @@ void sb_net_free(sb_net *net) {
     pthread_join(net->keeper, NULL);
   }
   sbi_wake_close(net->keeper_read, net->keeper_write);
+  sbi_wake_close(net->timeout_read, net->timeout_write);
   for (int i = 0; i < 256; i++)
     if (net->clients[i] != NULL) drop_client(net, net->clients[i]);
   sbi_flows_clear(&net->flows);

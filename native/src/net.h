@@ -85,6 +85,8 @@ struct sb_net {
   int client_count;
   struct sbi_flows flows;
   struct sbi_timer flow_tick;
+  int timeout_read, timeout_write; /* wake the thread for time-outs; -1: they are events */
+  int64_t next_look;               /* ms, of that thread; 0: it waits for a flow call */
   int32_t flow_id, notify_id;
   int ack_wait_ms; /* for flow acks; 0: the call's time-out, clamped to 1..5 s (S 7.4) */
   bool hear_acks, hear_returns, hear_globals;
@@ -127,6 +129,17 @@ void *sbi_net_keep(void *net);
 /* send.c */
 /* Is there room for a frame of `size` bytes? */
 bool sbi_queue_takes(const struct sbi_outq *queue, size_t size);
+
+/* timeouts.c */
 void sbi_net_flow_tick(struct sbi_timer *timer);
+/* A flow call waits for its answer: from now on look for time-outs. */
+void sbi_timeouts_start(sb_net *net);
+/* Time-outs will be no events: a thread runs sbi_timeouts_step. Before the first call of a flow.
+ * False: no descriptors. */
+bool sbi_timeouts_by_thread(sb_net *net);
+/* True: a flow call timed out; *event (without payload) and the project say which. Else it has
+ * waited, for the next look or sbi_timeouts_wake. */
+bool sbi_timeouts_step(sb_net *net, sb_event *event, char project[SBI_PROJECT_MAX]);
+void sbi_timeouts_wake(sb_net *net);
 
 #endif

@@ -188,28 +188,6 @@ static int32_t next_id(int32_t *id) {
   return *id;
 }
 
-static void start_tick(sb_net *net) {
-  if (net->flow_tick.place == 0 && (net->flows.acks > 0 || net->flows.returns > 0))
-    sbi_timer_set(&net->loop, &net->flow_tick, sbi_now_ms() + SBI_FLOW_TICK_MS);
-}
-
-void sbi_net_flow_tick(struct sbi_timer *timer) {
-  sb_net *net = (sb_net *)((char *)timer - offsetof(sb_net, flow_tick));
-  struct sbi_flow flow;
-  bool ack;
-  while (sbi_flows_expired(&net->flows, net->loop.now, &flow, &ack)) {
-    sb_event event = {.kind = ack ? SB_EV_FLOW_ACK : SB_EV_FLOW_RETURN,
-                      .client = flow.client,
-                      .id = flow.id,
-                      .code = SB_ETIMEOUT};
-    struct sbi_part parts[] = {{flow.project, strlen(flow.project) + 1}, {"", 1}};
-    sbi_inbox_force(net->inbox, &event, parts, 2);
-    sbi_net_trace(net, 1, "client %u: no flow %s in time, id %d", flow.client,
-                  ack ? "ack" : "return", (int)flow.id);
-  }
-  start_tick(net);
-}
-
 static int clamp(int value, int low, int high) {
   return value < low ? low : value > high ? high : value;
 }
@@ -240,7 +218,7 @@ static int call_flow_locked(sb_net *net, int client, int unit, int process,
   sbi_flow_call_encode(place.bytes, sbi_client_addr(place.client),
                        address(unit, process, SBI_TYPE_IPSC), call);
   queued(net, place.link);
-  start_tick(net);
+  sbi_timeouts_start(net);
   return call->invoke_id;
 }
 

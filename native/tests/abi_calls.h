@@ -29,7 +29,7 @@ static struct {
   void (*inside)(const struct call *call); /* runs within each callback */
 } seen = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
 
-static void note(struct call call) {
+static inline void note(struct call call) {
   call.thread = pthread_self();
   pthread_mutex_lock(&seen.lock);
   if (seen.count < (int)(sizeof seen.calls / sizeof *seen.calls)) seen.calls[seen.count++] = call;
@@ -39,14 +39,14 @@ static void note(struct call call) {
   if (inside != NULL) inside(&call);
 }
 
-static void set_inside(void (*inside)(const struct call *call)) {
+static inline void set_inside(void (*inside)(const struct call *call)) {
   pthread_mutex_lock(&seen.lock);
   seen.inside = inside;
   pthread_mutex_unlock(&seen.lock);
 }
 
 /* The next call of a kind; traces before it are passed over. */
-static struct call next_call(enum kind kind) {
+static inline struct call next_call(enum kind kind) {
   struct timespec end;
   clock_gettime(CLOCK_REALTIME, &end);
   end.tv_sec += CHECK_DEADLINE_MS / 1000;
@@ -67,7 +67,7 @@ static struct call next_call(enum kind kind) {
   return call;
 }
 
-static int count_of(enum kind kind) {
+static inline int count_of(enum kind kind) {
   int count = 0;
   pthread_mutex_lock(&seen.lock);
   for (int i = 0; i < seen.count; i++) count += seen.calls[i].kind == kind;
@@ -75,23 +75,23 @@ static int count_of(enum kind kind) {
   return count;
 }
 
-static void forget_calls(void) {
+static inline void forget_calls(void) {
   pthread_mutex_lock(&seen.lock);
   seen.count = seen.next = 0;
   seen.inside = NULL;
   pthread_mutex_unlock(&seen.lock);
 }
 
-static void on_connection(void *arg, unsigned char client, int access, int ack) {
+static inline void on_connection(void *arg, unsigned char client, int access, int ack) {
   note((struct call){.kind = CONNECTION, .arg = arg, .client = client, .id = access, .code = ack});
 }
 
-static void on_disconnect(void *arg, unsigned char client) {
+static inline void on_disconnect(void *arg, unsigned char client) {
   note((struct call){.kind = DISCONNECT, .arg = arg, .client = client});
 }
 
-static void on_data(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head, void *data,
-                    int size) {
+static inline void on_data(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head, void *data,
+                           int size) {
   struct call call = {.kind = DATA,
                       .arg = arg,
                       .client = client,
@@ -104,9 +104,9 @@ static void on_data(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head,
   note(call);
 }
 
-static void note_flow(enum kind kind, void *arg, unsigned char client,
-                      const SMARTBUS_PACKET_HEAD *head, const char *project, int id, int code,
-                      const char *text) {
+static inline void note_flow(enum kind kind, void *arg, unsigned char client,
+                             const SMARTBUS_PACKET_HEAD *head, const char *project, int id,
+                             int code, const char *text) {
   struct call call = {.kind = kind,
                       .arg = arg,
                       .client = client,
@@ -120,18 +120,18 @@ static void note_flow(enum kind kind, void *arg, unsigned char client,
   note(call);
 }
 
-static void on_flow_ack(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head,
-                        const char *project, int id, int ack, const char *msg) {
+static inline void on_flow_ack(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head,
+                               const char *project, int id, int ack, const char *msg) {
   note_flow(FLOW_ACK, arg, client, head, project, id, ack, msg);
 }
 
-static void on_flow_ret(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head,
-                        const char *project, int id, int ret, const char *param) {
+static inline void on_flow_ret(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head,
+                               const char *project, int id, int ret, const char *param) {
   note_flow(FLOW_RET, arg, client, head, project, id, ret, param);
 }
 
-static void on_global(void *arg, char unit, char client, char type, char access, char status,
-                      const char *info) {
+static inline void on_global(void *arg, char unit, char client, char type, char access, char status,
+                             const char *info) {
   struct call call = {
       .kind = GLOBAL,
       .arg = arg,
@@ -140,32 +140,32 @@ static void on_global(void *arg, char unit, char client, char type, char access,
   note(call);
 }
 
-static void on_info(const char *text) {
+static inline void on_info(const char *text) {
   struct call call = {.kind = INFO};
   snprintf(call.text, sizeof call.text, "%s", text);
   note(call);
 }
 
-static void on_error(const char *text) {
+static inline void on_error(const char *text) {
   struct call call = {.kind = ERROR};
   snprintf(call.text, sizeof call.text, "%s", text);
   note(call);
 }
 
-static void on_format(enum kind kind, const char *format, va_list args) {
+static inline void on_format(enum kind kind, const char *format, va_list args) {
   struct call call = {.kind = kind, .code = 1};
   vsnprintf(call.text, sizeof call.text, format, args);
   note(call);
 }
 
-static void on_info_format(const char *format, ...) {
+static inline void on_info_format(const char *format, ...) {
   va_list args;
   va_start(args, format);
   on_format(INFO, format, args);
   va_end(args);
 }
 
-static void on_error_format(const char *format, ...) {
+static inline void on_error_format(const char *format, ...) {
   va_list args;
   va_start(args, format);
   on_format(ERROR, format, args);
@@ -173,30 +173,30 @@ static void on_error_format(const char *format, ...) {
 }
 
 /* Registered second, never to be called. */
-static void not_connection(void *arg, unsigned char client, int access, int ack) {
+static inline void not_connection(void *arg, unsigned char client, int access, int ack) {
   (void)arg, (void)client, (void)access, (void)ack;
   abort();
 }
 
-static void not_data(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head, void *data,
-                     int size) {
+static inline void not_data(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head, void *data,
+                            int size) {
   (void)arg, (void)client, (void)head, (void)data, (void)size;
   abort();
 }
 
-static void not_disconnect(void *arg, unsigned char client) {
+static inline void not_disconnect(void *arg, unsigned char client) {
   (void)arg, (void)client;
   abort();
 }
 
-static void not_flow(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head,
-                     const char *project, int id, int code, const char *text) {
+static inline void not_flow(void *arg, unsigned char client, SMARTBUS_PACKET_HEAD *head,
+                            const char *project, int id, int code, const char *text) {
   (void)arg, (void)client, (void)head, (void)project, (void)id, (void)code, (void)text;
   abort();
 }
 
-static void not_global(void *arg, char unit, char client, char type, char access, char status,
-                       const char *info) {
+static inline void not_global(void *arg, char unit, char client, char type, char access,
+                              char status, const char *info) {
   (void)arg, (void)unit, (void)client, (void)type, (void)access, (void)status, (void)info;
   abort();
 }

@@ -472,13 +472,19 @@ static void bad_input(void) {
     int32_t packet_size, size;
     const char *text;
   } table[] = {
-      {0x16, 20, 0, "magic"},         {'G', 0x20544547, 0, "magic"},
-      {0x15, 0, 0, "packet_size"},    {0x15, 19, 0, "packet_size"},
-      {0x15, -1, 0, "packet_size"},   {0x15, INT32_MIN, 0, "packet_size"},
-      {0x15, 20, 1, "datalen"},       {0x15, 24, 5, "datalen"},
-      {0x15, 24, -1, "datalen"},      {0x15, INT32_MAX, INT32_MAX, "datalen"},
-      {0x15, 100001, 0, "larger"},    {0x15, 2000000000, 5, "larger"},
-      {0x15, INT32_MAX, 0, "larger"},
+      {0x16, 20, 0, "magic"},
+      {'G', 0x20544547, 0, "magic"},
+      {0x15, 0, 0, "packet_size"},
+      {0x15, 19, 0, "packet_size"},
+      {0x15, -1, 0, "packet_size"},
+      {0x15, INT32_MIN, 0, "packet_size"},
+      {0x15, 20, 1, "datalen"},
+      {0x15, 24, 5, "datalen"},
+      {0x15, 24, -1, "datalen"},
+      {0x15, INT32_MAX, INT32_MAX, "datalen"},
+      {0x15, 100001, 0, "of 100001 bytes"},
+      {0x15, 2000000000, 5, "of 2000000000 bytes"},
+      {0x15, INT32_MAX, 0, "of 2147483647 bytes"},
   };
   struct town t;
   struct witnesses w;
@@ -499,6 +505,8 @@ static void bad_input(void) {
       raw_expect_end(&raw);
       const struct report *report = town_report_of(&t, SB_EV_BUS_BAD);
       CHECK(strstr(report_text(report, 1), table[i].text) != NULL);
+      if (registered && strncmp(table[i].text, "of ", 3) == 0)
+        CHECK(strstr(report_text(report, 1), "larger than the 100000 allowed") != NULL);
       CHECK_INT(report->addr.unit, registered ? 20 : 0);
       if (registered) {
         report = town_report(&t);

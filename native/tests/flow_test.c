@@ -68,6 +68,11 @@ static void expiry(void) {
   CHECK(!sbi_flows_expired(&flows, 100, &flow, &ack));
   REQUIRE(sbi_flows_expired(&flows, 1 << 30, &flow, &ack));
   CHECK_INT(flow.id, 2);
+  REQUIRE(add(&flows, 4, 1, 1000, 50)); /* looked for late: in the order in which they were due */
+  REQUIRE(sbi_flows_expired(&flows, 1000, &flow, &ack));
+  CHECK(!ack);
+  REQUIRE(sbi_flows_expired(&flows, 1000, &flow, &ack));
+  CHECK(ack);
   CHECK_INT(flows.acks + flows.returns, 0);
   sbi_flows_clear(&flows);
 }

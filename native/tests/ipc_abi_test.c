@@ -536,7 +536,8 @@ static void sending(void) {
 
 /* ---- flows ----------------------------------------------------------------- */
 
-static void expect_flow(enum kind kind, int id, int code, const char *project, const char *text) {
+static pthread_t expect_flow(enum kind kind, int id, int code, const char *project,
+                             const char *text) {
   struct call call = next_call(kind);
   CHECK_INT(call.client, ME);
   CHECK_INT(call.id, id);
@@ -545,6 +546,7 @@ static void expect_flow(enum kind kind, int id, int code, const char *project, c
   CHECK(call.has_data);
   CHECK_TEXT(call.project, project);
   CHECK_TEXT(call.text, text);
+  return call.thread;
 }
 
 static void flows(void) {
@@ -566,8 +568,9 @@ static void flows(void) {
 
   id = call_flow(2, 0); /* a refusal does not end the wait for the result */
   put_answer(&raw, "ipc_flow_ack_refused", id);
-  expect_flow(FLOW_ACK, id, SB_ENONODE, "P", "no such project");
-  expect_flow(FLOW_RET, id, SB_ETIMEOUT, "P", "");
+  pthread_t network = expect_flow(FLOW_ACK, id, SB_ENONODE, "P", "no such project");
+  pthread_t timeouts = expect_flow(FLOW_RET, id, SB_ETIMEOUT, "P", "");
+  CHECK(!pthread_equal(network, timeouts)); /* IPC.md 1 */
 
   int64_t start = check_ms();
   id = call_flow(0, -7);

@@ -40,6 +40,10 @@ IPC_VENDOR_NAME: Final = "busipccli"
 VENDOR_WHEEL: Final = "hesong-ipsc-busnetcli"
 CORE_NAME: Final = "smartbus_core"
 
+_NOT_BUILT: Final = (
+    "no such file: it was not built (in a checkout, `make core` does; elsewhere, install this "
+    "package again where there is a C compiler)"
+)
 _SUFFIX: Final = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 _PREFIX: Final = "" if sys.platform == "win32" else "lib"
 
@@ -147,8 +151,8 @@ def require_core() -> Core:
     try:
         return Core(str(path))
     except (OSError, AttributeError) as error:
-        why = _without(str(path), str(error))
-        raise LibraryNotFoundError([(f"bundled core {path}", f"{why} (was it built?)")]) from None
+        why = _without(str(path), str(error)) if path.is_file() else _NOT_BUILT
+        raise LibraryNotFoundError([(f"bundled core {path}", why)]) from None
 
 
 def describe(found: Found, *, family: Family = NET) -> dict[str, Any]:
@@ -224,8 +228,7 @@ def _bundled(attempts: Attempts) -> Iterator[str]:
     if path.is_file():
         yield str(path)
     else:
-        why = "no such file: it was not built (in a checkout, `make core` does)"
-        attempts.append((f"bundled core {path}", why))
+        attempts.append((f"bundled core {path}", _NOT_BUILT))
 
 
 def _wheel(attempts: Attempts) -> Iterator[str]:

@@ -116,7 +116,9 @@ class VendorBase:
     def _check_fork(self) -> None:
         if self._used_before_fork:
             raise OtherError(
-                -99, f"{self.path} was in use before the fork, which its threads did not survive"
+                -99,
+                f"{self.path} was in use before the fork, which its threads did not survive: use "
+                'the core, or start processes with multiprocessing\'s "spawn"',
             )
 
     def _listen(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from smartbus import errors
+from smartbus.arguments import seconds, whole
 from smartbus.encoding import dumps_ascii, encode_text
 from smartbus.errors import ArgumentError, SmartBusError
 from smartbus.wire import IPSC, Cmd, CmdType, FlowAck, FlowCall, FlowReturn, Frame
@@ -67,11 +69,12 @@ class FlowCaller(Sender):
             TooLargeError: The parameters are too large.
             ArgumentError: `mode` has no return, `timeout` is not positive, or JSON cannot
                 say the parameters.
+            TypeError: An argument is of a wrong type; text and dictionaries are no parameters.
             BufferFullError: Too many calls wait already, or the send queue is full.
             NotConnectedError: The client is not connected.
             SmartBusError: As `check_send`.
         """
-        if mode & 255 not in _RETURNING:
+        if whole("mode", mode) & 255 not in _RETURNING:
             raise ArgumentError(-1, f"a flow called with mode {mode} returns nothing: launch it")
         target = server_unit_id, process_index, project_id, flow_id
         flow = self._call(*target, params, timeout, mode)
@@ -212,11 +215,13 @@ class FlowCaller(Sender):
     ) -> PendingFlow:
         """Send a flow call; checks in the order of NET.md 7.1."""
         check_server(server_unit_id)
-        if timeout <= 0:
+        if seconds("timeout", timeout) == 0:
             raise ArgumentError(-1, f"time-out {timeout:g} s is not positive")
-        wants_return = mode & 255 in _RETURNING
+        wants_return = whole("mode", mode) & 255 in _RETURNING
         flows = self._flow_table
         flows.check(wants_return)
+        if isinstance(params, (str, bytes, Mapping)):
+            raise TypeError(f"params must be a list, not {type(params).__name__}")
         try:
             text = dumps_ascii([] if params is None else list(params)).encode("ascii")
         except (TypeError, ValueError, RecursionError) as error:

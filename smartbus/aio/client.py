@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from typing import TYPE_CHECKING, Literal
 
 from smartbus import errors
+from smartbus.arguments import integers, text
 from smartbus.encoding import encode_text
 from smartbus.errors import ArgumentError
 from smartbus.wire import Address, Registration
@@ -74,7 +76,12 @@ class SmartBusClient(Receiver):
             UnitIdError: `unit_id` is out of range.
             ClientIdError: `client_id` is out of range.
             ClientTypeError: `client_type` is out of range.
+            TypeError: An argument is of a wrong type.
+            LookupError: There is no such `encoding`.
         """
+        text("host", host)
+        integers(port=port, unit_id=unit_id, client_id=client_id, client_type=client_type)
+        codecs.lookup(encoding)
         if not 2 <= client_type <= 255:
             raise errors.ClientTypeError(-17, f"client type {client_type} is not in 2..255")
         if not host or not 0 < port < 65535:

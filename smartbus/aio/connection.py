@@ -7,7 +7,9 @@ import logging
 import os
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from smartbus.arguments import seconds_or_none
 from smartbus.errors import NotInitializedError, SmartBusError, SmartBusTimeoutError, error_for
+from smartbus.refusals import refusal
 from smartbus.wire import Frame, Registration
 from smartbus.wire.link import VERSION_2018
 
@@ -92,10 +94,14 @@ class Connection:
             raise NotInitializedError(-14, "the client is not running")
         return self._outbox
 
-    def start(self) -> None:
-        """Begin to connect; begin anew after a refusal; otherwise go on."""
+    def check_open(self) -> None:
+        """Raise `NotInitializedError` after `close`."""
         if self._closing:
             raise NotInitializedError(-14, "the client was closed")
+
+    def start(self) -> None:
+        """Begin to connect; begin anew after a refusal; otherwise go on."""
+        self.check_open()
         if self._task is None or self._task.done():
             loop = asyncio.get_running_loop()
             if self._outbox is None:
@@ -106,6 +112,7 @@ class Connection:
 
     async def wait_up(self, timeout: float | None) -> None:
         """Wait until `up`; see `SmartBusClient.wait_connected`."""
+        timeout = seconds_or_none("timeout", timeout)
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         while not self.up:
@@ -114,7 +121,8 @@ class Connection:
                 raise NotInitializedError(-14, "the client is not running")
             left = None if until is None else until - loop.time()
             if left is not None and left <= 0:
-                raise SmartBusTimeoutError(-25, f"not connected within {timeout:g} s")
+                where = f"{self._host}:{self._port}"
+                raise SmartBusTimeoutError(-25, f"not connected to {where} within {timeout:g} s")
             await self._change(left)
 
     async def wait_ended(self) -> None:
@@ -239,11 +247,7 @@ class Connection:
         """Note a refusal and tell about it; True if it is for good (NET.md 2.5)."""
         # Only who understood the user name complains about the password.
         code = _PASSWORD if _PASSWORD in refusals.values() else code
-        unit, client_id, _ = self._address
-        who = f"client {client_id} of unit {unit}"
-        error = error_for(
-            code, f"{self._host}:{self._port} refused {who}: {error_for(code).message}"
-        )
+        error = refusal(code, f"{self._host}:{self._port}", self._address.client_id)
         logger.error("%s", error)
         if code != _ALREADY:
             self.refusal = error

@@ -77,6 +77,9 @@ class Receiver(FlowCaller, Subscribable):
         self._subscribers = Subscribers()
         self._packets = PacketQueue(limits.packets, limits.packet_bytes)
 
+    def _check_alive(self) -> None:
+        self._connection.check_open()
+
     # --- for who iterates -----------------------------------------------------------------
 
     async def receive(self) -> Frame | None:

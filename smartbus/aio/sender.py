@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from smartbus import errors
+from smartbus.arguments import raw, seconds, whole
 from smartbus.encoding import encode_text
 from smartbus.errors import ArgumentError, NotConnectedError, SmartBusError
 from smartbus.wire import (
@@ -187,9 +188,7 @@ class Sender:
             raise ArgumentError(-1, "a notify needs a title and a text")
         if len(text) > MAX_NOTIFY_TEXT:
             raise errors.TooLargeError(-15, f"a notify takes {MAX_NOTIFY_TEXT} bytes of text")
-        milliseconds = round(expires * 1000)
-        if abs(milliseconds) > _MAX_I32:
-            raise ArgumentError(-1, f"{expires:g} s is out of range")
+        milliseconds = round(seconds("expires", expires) * 1000)
         number = self._notify_id % _MAX_I32 + 1
         names = encode_text(project_id), _wire_text(title)
         body = Notify(*names, text, number, milliseconds, mode).encode()
@@ -227,14 +226,16 @@ class Sender:
     def _bytes_of(self, data: Data) -> bytes:
         if data is None:
             return b""
-        return data.encode(self.encoding) if isinstance(data, str) else bytes(data)
+        if isinstance(data, str):
+            return data.encode(self.encoding)
+        return raw("data", data)
 
 
 def _wire_text(text: str | bytes) -> bytes:
-    return encode_text(text) if isinstance(text, str) else text
+    return text if isinstance(text, (bytes, bytearray)) else encode_text(text)
 
 
 def check_server(unit_id: int) -> None:
     """Raise `UnitIdError` if `unit_id` is above those of servers."""
-    if unit_id > MAX_SERVER:
+    if whole("server_unit_id", unit_id) > MAX_SERVER:
         raise errors.UnitIdError(-12, f"unit {unit_id} is no server's, those are 0..{MAX_SERVER}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from smartbus.arguments import seconds
 
 __all__ = ["Limits", "Timing"]
 
@@ -43,6 +45,10 @@ class Timing:
         linger: `close()` gives unsent frames so long to leave.
         ack_min: Least time to wait for a flow's ack, whatever the call's time-out.
         ack_max: Most time to wait for a flow's ack.
+
+    Raises:
+        ArgumentError: One is negative, endless or no number.
+        TypeError: One is of another type.
     """
 
     heartbeat: float = 1.0
@@ -53,3 +59,7 @@ class Timing:
     linger: float = 1.0
     ack_min: float = 1.0
     ack_max: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            seconds(name, value)

@@ -12,8 +12,9 @@ from typing import Final
 
 from smartbus._c.abi import IPC_SOCKET, IPC_SOCKET_ENVIRONMENT
 from smartbus.errors import SmartBusError
+from smartbus.wire import MAX_FRAME as LARGEST_FRAME
 
-from .host import Bus
+from .host import LEAST_MAX_FRAME, MAX_FRAME, Bus
 from .passwords import PasswordFile, PasswordFileError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -49,6 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODE",
         help=f"who may connect there, in octal (default {_IPC_MODE:04o})",
     )
+    parser.add_argument(
+        "--max-frame",
+        type=_frame_size,
+        default=MAX_FRAME,
+        metavar="BYTES",
+        help="disconnect a client that sends a larger packet, its 20 bytes of header and up to 3 "
+        f"of padding included; {LEAST_MAX_FRAME} to {LARGEST_FRAME}, which is all that clients can "
+        "send (default %(default)s)",
+    )
     parser.add_argument("--users", metavar="FILE", help="only the users in FILE may register")
     parser.add_argument(
         "--add-user",
@@ -68,7 +78,15 @@ def run(args: argparse.Namespace) -> int:
             return _add_user(args)
         host, port = _address(args.listen)
         mode = _ipc_mode(args)
-        bus = Bus(host, port, args.unit, args.users, ipc_path=args.ipc, ipc_mode=mode)
+        bus = Bus(
+            host,
+            port,
+            args.unit,
+            args.users,
+            max_frame=args.max_frame,
+            ipc_path=args.ipc,
+            ipc_mode=mode,
+        )
         return _serve(bus, args.verbose)
     except (SmartBusError, PasswordFileError, OSError) as error:
         print(f"smartbus bus: {_message(error)}", file=sys.stderr)  # noqa: T201
@@ -105,6 +123,14 @@ def _mode(text: str) -> int:
     if not 0 <= mode <= 0o777:
         raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 0777")
     return mode
+
+
+def _frame_size(text: str) -> int:
+    if not text.isdecimal() or not LEAST_MAX_FRAME <= int(text) <= LARGEST_FRAME:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of bytes from {LEAST_MAX_FRAME} to {LARGEST_FRAME}"
+        )
+    return int(text)
 
 
 def _ipc_mode(args: argparse.Namespace) -> int:
@@ -160,5 +186,8 @@ def _serve(bus: Bus, verbose: int) -> int:
             )
             signal.sigwait(signals)
     finally:
+        # The impatient, and service managers, send more than one.
+        while signal.sigpending() & signals:
+            signal.sigwait(signals)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return EXIT_OK

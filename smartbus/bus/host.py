@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from smartbus._c import lookup
 from smartbus._c.abi import MAX_SERVER_UNIT
 from smartbus._c.core_bus import ClientInfo, CoreBus, Stats
+from smartbus.arguments import integers, seconds, text, whole
 from smartbus.errors import (
     AlreadyConnectedError,
     ArgumentError,
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 __all__ = ["Bus"]
 
 _log = logging.getLogger("smartbus.bus")
+
+#: Bytes of the largest packet that is accepted, header and padding included, unless somebody
+#: says otherwise; and what they must say at least, so that a registration fits.
+MAX_FRAME: Final = 64 << 20
+LEAST_MAX_FRAME: Final = 8192
 
 #: How long closing waits for the housekeeping thread (seconds).
 CLOSE_PATIENCE: Final = 5.0
@@ -62,7 +68,8 @@ class Bus:
             `Registration` and returns a code (in a thread; 0 accepts), or None for everybody.
         idle_timeout: A connection that is silent for so long (seconds) is closed.
         slow_timeout: A client that is behind for so long (seconds) is cut off.
-        max_frame: Bytes of the largest packet accepted.
+        max_frame: Bytes of the largest packet accepted, with its header and padding. Who sends a
+            larger one is disconnected, with a line in the log that says how large it was.
         max_links: So many connections at most. When there are as many, the oldest that have not
             registered make way for others; clients never do, further connections wait.
         max_memory: So many bytes all queues and unfinished packets may take together. When they
@@ -77,6 +84,7 @@ class Bus:
         UnitIdError: `unit_id` is out of range.
         ArgumentError: Another argument is.
         OSError, PasswordFileError: The file of users is unreadable or bad.
+        TypeError: An argument is of a wrong type.
     """
 
     def __init__(
@@ -88,26 +96,29 @@ class Bus:
         *,
         idle_timeout: float = 15.0,
         slow_timeout: float = 5.0,
-        max_frame: int = 64 << 20,
+        max_frame: int = MAX_FRAME,
         max_links: int = 1024,
         max_memory: int = 256 << 20,
         ipc_path: str | os.PathLike[str] | None = None,
         ipc_mode: int = 0o660,
     ) -> None:
+        text("host", host)
+        integers(port=port, unit_id=unit_id, ipc_mode=ipc_mode)
+        integers(max_frame=max_frame, max_links=max_links)
         if not 0 <= unit_id <= MAX_SERVER_UNIT:
             raise UnitIdError(-12, f"unit_id is {unit_id}; servers have 0 to {MAX_SERVER_UNIT}")
         if not 0 <= port <= 0xFFFF:
             raise ArgumentError(-1, f"port {port} is not in 0..65535")
-        if not 0.001 <= idle_timeout <= 1e6 or not 0.001 <= slow_timeout <= 1e6:
-            raise ArgumentError(-1, "time-outs must be in 0.001..1000000 s")
-        if not 1 <= max_links <= 1 << 20 or not 8192 <= max_frame <= 0x7FFFFFFF:
+        seconds("idle_timeout", idle_timeout, 0.001, 1_000_000)
+        seconds("slow_timeout", slow_timeout, 0.001, 1_000_000)
+        if not 1 <= max_links <= 1 << 20 or not LEAST_MAX_FRAME <= max_frame <= 0x7FFFFFFF:
             raise ArgumentError(-1, "max_links must be in 1..1048576, max_frame 8192..2147483647")
-        if not 1 << 20 <= max_memory < 1 << 63:
-            raise ArgumentError(-1, f"max_memory is {max_memory}; it must be at least 1 MiB")
+        whole("max_memory", max_memory, 1 << 20, (1 << 63) - 1)
         if not 0 <= ipc_mode <= 0o777:
             raise ArgumentError(-1, f"ipc_mode is {ipc_mode:#o}; it must be in 0..0o777")
         if isinstance(users, (str, os.PathLike)):
             users = PasswordFile(users)
+        _check_users(users)
         self._host = host
         self._port = port
         self._unit_id = unit_id
@@ -274,12 +285,24 @@ class Bus:
         return self._bus
 
 
+def _check_users(users: object) -> None:
+    if users is not None and not isinstance(users, PasswordFile) and not callable(users):
+        kind = type(users).__name__
+        raise TypeError(f"users must be a file, its name, or a function, not {kind}")
+
+
 def _resolve(host: str) -> str:
     """Return `host` as dotted IPv4."""
     try:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
+        pass
+    try:
         return socket.gethostbyname(host)
+    except OSError as error:
+        apart = " (host and port are two arguments)" if ":" in host else ""
+        message = f"cannot listen on {host!r}{apart}: {error.strerror}"
+        raise type(error)(error.errno, message) from None
 
 
 def _local_path(path: str | os.PathLike[str] | None) -> str | None:

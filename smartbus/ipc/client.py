@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from smartbus._c.abi import IPC_SOCKET, IPC_SOCKET_ENVIRONMENT
-from smartbus.errors import AlreadyConnectedError, ArgumentError, NotInitializedError
+from smartbus.arguments import seconds
+from smartbus.errors import AlreadyConnectedError, ArgumentError
 from smartbus.events import Connected, GlobalConnect
 from smartbus.net.base import BusClient
 from smartbus.net.engine import LINGER
@@ -122,7 +123,7 @@ class Client(BusClient):
         Raises:
             ClientExistsError: There is one.
         """
-        return cls(*args, **kwargs)
+        return cls._made(*args, **kwargs)
 
     @classmethod
     def get(cls) -> Self:
@@ -132,9 +133,7 @@ class Client(BusClient):
             NotInitializedError: There is none.
             TypeError: It is not of this class.
         """
-        client = _instance.current()
-        if client is None:
-            raise NotInitializedError(-14, "there is no IPC client; create() one first")
+        client = _instance.require()
         if not isinstance(client, cls):
             raise TypeError(f"the IPC client is a {type(client).__name__}, no {cls.__name__}")
         return client
@@ -206,7 +205,12 @@ class Client(BusClient):
 
         Args:
             linger: How long packets that are still queued may take to leave.
+
+        Raises:
+            ArgumentError: `linger` is negative, endless or no number.
+            TypeError: It is of another type.
         """
+        seconds("linger", linger)  # before anything ends
         with self._changed:
             if self._released:
                 return
@@ -219,9 +223,9 @@ class Client(BusClient):
     def _end(self) -> None:
         self.dispose()
 
-    def _abandon(self) -> None:
+    def _abandon(self, why: str) -> None:
         """Forget the library: this is a forked child of its process."""
-        self._runtime.abandon()
+        self._runtime.abandon(why)
 
     # ---- receiving -----------------------------------------------------------------------
 

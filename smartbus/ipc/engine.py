@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from smartbus._c import opening
+from smartbus.arguments import text
 from smartbus.errors import error_for
-from smartbus.net.engine import Engine
+from smartbus.net.engine import Engine, check_loop
+from smartbus.net.sending import HINTS
 
 from .log import LOGGER
 
@@ -39,6 +41,8 @@ class IpcEngine(Engine):
             LibraryNotFoundError: No library is usable.
             SmartBusError: The library refused, for instance the client type.
         """
+        check_loop(loop)
+        text("params", params)
         backend = opening.open_ipc(lib_path, abi=abi)
         code = backend.init(client.client_id, client.client_type, params)
         if code < 0:
@@ -46,7 +50,7 @@ class IpcEngine(Engine):
             raise error_for(
                 code,
                 f"initialising {backend.path} for client {client.client_id} of type "
-                f"{client.client_type} failed",
+                f"{client.client_type} failed: {HINTS.get(code) or error_for(code).message}",
             )
         if params and not backend.takes_params:
             LOGGER.warning("%s takes no params; %r is ignored", backend.path, params)

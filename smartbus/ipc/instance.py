@@ -6,20 +6,39 @@ import atexit
 import os
 import threading
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from smartbus.errors import ClientExistsError
+from smartbus.errors import ClientExistsError, NotInitializedError
 
 if TYPE_CHECKING:
     from .client import Client
 
+_FIRST: Final = "there is no IPC client; create() one first"
+#: What is said of a client in a forked child.
+_FORKED: Final = (
+    "belongs to the parent of this forked process: create() another one here, with another client "
+    'id; or start processes with multiprocessing\'s "spawn"'
+)
+
 #: Held while the instance is looked up and made, so that there never are two.
 lock = threading.RLock()
 _instance: Client | None = None
+_missing = _FIRST  # why there is none
 
 
 def current() -> Client | None:
     """Return the client, if there is one."""
+    return _instance
+
+
+def require() -> Client:
+    """Return the client.
+
+    Raises:
+        NotInitializedError: There is none, or none since a fork.
+    """
+    if _instance is None:
+        raise NotInitializedError(-14, _missing)
     return _instance
 
 
@@ -37,8 +56,8 @@ def check_free() -> None:
 
 def take(client: Client) -> None:
     """Make `client` the one; hold `lock` since `check_free`."""
-    global _instance
-    _instance = client
+    global _instance, _missing
+    _instance, _missing = client, _FIRST
 
 
 def leave(client: Client) -> None:
@@ -57,11 +76,12 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    global _instance, lock
+    global _instance, lock, _missing
     lock = threading.RLock()  # a thread that is not here any more may have held it
     client, _instance = _instance, None
     if client is not None:
-        client._abandon()  # noqa: SLF001 - the other half of that class
+        _missing = f"the IPC client {_FORKED}"
+        client._abandon(_FORKED)  # noqa: SLF001 - the other half of that class
 
 
 atexit.register(_at_exit)

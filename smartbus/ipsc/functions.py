@@ -29,6 +29,7 @@ import uuid as uuid_module
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
+from smartbus.arguments import LONGEST
 from smartbus.encoding import decode_text, encode_text
 from smartbus.errors import ArgumentError, SmartBusTimeoutError
 from smartbus.wire.system import MAX_TITLE
@@ -148,10 +149,11 @@ class ScriptFunctions:
             ms: Wait so many milliseconds, counted from `AsynchInvoke` on.
 
         Raises:
-            ArgumentError: `id` is empty, `mode` neither 0 nor 1, or `ms` negative.
+            ArgumentError: `id` is empty, `mode` neither 0 nor 1, or `ms` no such number.
         """
         title = str(id)
-        if not title or mode not in (0, 1) or not ms >= 0:
+        usable = issubclass(type(ms), (int, float)) and 0 <= ms <= LONGEST * 1000
+        if not title or mode not in (0, 1) or not usable:
             raise ArgumentError(-1, f"bad SmartbusWaitNotify({id!r}, {mode!r}, {ms!r})")
         return WaitNotify(title, mode, ms / 1000)
 

@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from smartbus.aio import FlowCall, Frame, Limits, Node, Notify, SmartBusClient, Timing
+from smartbus.arguments import integers, seconds
 from smartbus.encoding import decode_text, decode_wire_text
 from smartbus.errors import (
     AlreadyConnectedError,
@@ -105,12 +106,15 @@ class Ipsc:
             timing: As in `SmartBusClient`.
 
         Raises:
-            ArgumentError: `flows_dir` is no directory, or `host` or `port` is unusable.
+            ArgumentError: `flows_dir` is no directory, or `host`, `port` or a time is unusable.
             UnitIdError: `unit_id` is no server's unit, 0..15.
             ClientIdError: `process_index` is out of range.
         """
+        integers(max_runs=max_runs, unit_id=unit_id)
         if unit_id > 15:
             raise UnitIdError(-12, f"an IPSC lives in a server's unit, 0..15, not {unit_id}")
+        self._answer_delay = seconds("answer_delay", answer_delay)
+        self._stop_timeout = seconds("stop_timeout", stop_timeout)
         self._scripts = Scripts(flows_dir)
         self._mailbox = Mailbox()
         self._client = SmartBusClient(
@@ -129,8 +133,6 @@ class Ipsc:
         self._client.on_packet = self._on_packet
         self._client.on_connect = self._on_connect
         self._max_runs = max_runs
-        self._answer_delay = answer_delay
-        self._stop_timeout = stop_timeout
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._number = 0

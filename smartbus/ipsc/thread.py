@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from smartbus.arguments import seconds
 from smartbus.errors import AlreadyConnectedError
 
 if TYPE_CHECKING:
@@ -45,9 +46,11 @@ class IpscThread:
             SmartBusTimeoutError: The bus did not in time; the thread has ended again.
             SmartBusError: The bus refused; likewise.
             AlreadyConnectedError: It was started before.
+            ArgumentError: `timeout` is negative, endless or no number.
         """
         if self._thread is not None:
             raise AlreadyConnectedError(-10, "this thread was started already")
+        seconds("timeout", timeout)  # here, not in the thread
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._main(timeout)), name="smartbus-ipsc", daemon=True
         )

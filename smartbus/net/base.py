@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import logging
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from smartbus._c import events as raw
+from smartbus.arguments import seconds_or_none, whole
 from smartbus.errors import ArgumentError, NotConnectedError, SmartBusTimeoutError, error_for
 from smartbus.events import (
     Connected,
@@ -21,15 +21,16 @@ from smartbus.events import (
     Packet,
 )
 from smartbus.head import Head
+from smartbus.refusals import refusal
 from smartbus.subscriptions import Subscribable, Subscribers
 
 from .batches import BatchMethods, cut_off_batch
 from .flowcalls import FlowCallMethods, FlowCalls
 from .handlers import EventHandlers
-from .lane import Lane
+from .lane import Lane, check_executor
 from .reading import BAD_RESULT, read
 from .sending import cut_off
-from .text import MAX_INFO, MAX_PASSWORD, MAX_USER, whole, wire_text
+from .text import MAX_INFO, MAX_PASSWORD, MAX_USER, wire_text
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from .trace import TraceLevel
 
 _TIMEOUT = -25
+_NO_ANSWER = "nobody has answered there (is it a SmartBus server?)"
 
 
 class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
@@ -62,9 +64,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
     ) -> None:
         self._client_id = whole("client_id", client_id, 0, 255)
         self._client_type = whole("client_type", client_type, 0, 255)
-        if event_executor is not None and not callable(getattr(event_executor, "submit", None)):
-            kind = type(event_executor).__name__
-            raise TypeError(f"event_executor must be an Executor, not {kind}")
+        check_executor(event_executor)
         codecs.lookup(encoding)
         self._servers = servers
         self._user = user
@@ -81,6 +81,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
         self._failure = 0  # the last code that connecting brought
         self._refused = False
         self._released = False
+        self._ended = "was released"
 
     def _use(self, engine: Engine) -> None:
         """Send and receive through `engine`."""
@@ -90,6 +91,17 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
         self._pump = engine.pump
         self._send = engine.backend.sender(self._client_id)
         self._send_batch = engine.backend.batch_sender(self._client_id)
+
+    @classmethod
+    def _made(cls, *args: Any, **kwargs: Any) -> Self:
+        client = cls(*args, **kwargs)
+        if "_pump" not in vars(client):
+            raise TypeError(f"{cls.__qualname__}.__init__ must call super().__init__()")
+        return client
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies would send and receive as this one, but know nothing of its end.
+        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled")
 
     # ---- what it is ----------------------------------------------------------------------
 
@@ -136,7 +148,9 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
         """
         user = wire_text("user", self._user or "", MAX_USER)
         password = self._password if self._password is not None else ""
-        secret = wire_text("password", str(password), MAX_PASSWORD)
+        if isinstance(password, int):
+            password = str(password)
+        secret = wire_text("password", password, MAX_PASSWORD)
         return user, secret, wire_text("info", self._info or "")[:MAX_INFO]
 
     def _state(self) -> str:
@@ -165,28 +179,30 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
             SmartBusError: The server refused; the class tells why, as `PasswordError`.
             NotConnectedError: The client was not activated.
             ClientNotFoundError: It was released.
+            ArgumentError: `timeout` is negative, endless or no number.
+            TypeError: It is of another type.
             RuntimeError: Called where the handlers run: nothing could ever come in.
         """
+        timeout = seconds_or_none("timeout", timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self._connected:
                 self._check_alive()
                 if not self._activated:
-                    raise NotConnectedError(-2, f"client {self._client_id} was not activated")
-                if self._refused:
-                    why = error_for(self._failure).message
-                    raise error_for(
-                        self._failure, f"{self._servers} refused client {self._client_id}: {why}"
+                    raise NotConnectedError(
+                        -2, f"client {self._client_id} was not activated: call activate() first"
                     )
+                if self._refused:
+                    raise refusal(self._failure, self._servers, self._client_id)
                 if self._pump.in_handler():
                     raise RuntimeError("wait_connected() would block the events it waits for")
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    why = f": {error_for(self._failure)}" if self._failure else ""
+                    why = error_for(self._failure) if self._failure else _NO_ANSWER
                     raise SmartBusTimeoutError(
                         _TIMEOUT,
                         f"client {self._client_id} is not connected to {self._servers} "
-                        f"after {timeout} s{why}",
+                        f"after {timeout} s: {why}",
                     )
                 self._changed.wait(left)
 
@@ -198,10 +214,11 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
         with self._changed:
             self._released, self._connected = True, False
             self._changed.notify_all()
-        self._flow_calls.close()
+        self._flow_calls.close(self._ended)
 
-    def _after_fork(self) -> None:
+    def _after_fork(self, why: str) -> None:
         """Cut off in a forked child, where whoever held a lock is not any more."""
+        self._ended = why
         self._changed = threading.Condition()
         self._flow_calls.abandon()
         if self._lane is not None:
@@ -288,16 +305,17 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
                 self._records.info("client %d connected to %s", self._client_id, self._servers)
             case ConnectFailed(error_code=code):
                 self._note_connection(code)
-                self._records.log(
-                    logging.ERROR if self._refused else logging.WARNING,
-                    "client %d: connecting to %s failed: %s%s",
-                    self._client_id,
-                    self._servers,
-                    error_for(code),
-                    "; not trying again" if self._refused else "; trying again",
-                )
-                if self._refused:
-                    self._flow_calls.fail(code, f"{self._servers} refused the client")
+                if not self._refused:
+                    self._records.warning(
+                        "client %d: connecting to %s failed: %s; trying again",
+                        self._client_id,
+                        self._servers,
+                        error_for(code),
+                    )
+                else:
+                    error = refusal(code, self._servers, self._client_id)
+                    self._records.error("%s; not trying again", error)
+                    self._flow_calls.fail(code, error.message)
             case Disconnected():
                 with self._changed:
                     self._connected = False

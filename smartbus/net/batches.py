@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from smartbus._c.abi import MAX_DATA, MAX_TITLE
+from smartbus.arguments import seconds
 from smartbus.errors import TooLargeError
 
 from .sending import SendingMethods
@@ -72,7 +73,7 @@ class BatchMethods(SendingMethods):
         """
         self._check_address(cmd, cmd_type, dst_unit_id, dst_client_id, dst_client_type)
         self._check_alive()
-        if timeout > 0 and self._pump.in_handler():
+        if seconds("timeout", timeout) > 0 and self._pump.in_handler():
             raise RuntimeError("waiting for room would block what makes room: use timeout 0 here")
         batch = self._as_batch(datas)
         to = (cmd, cmd_type, dst_unit_id, dst_client_id, dst_client_type)
@@ -98,7 +99,10 @@ class BatchMethods(SendingMethods):
     def _as_batch(self, datas: Iterable[str | Buffer | None]) -> Sequence[bytes]:
         if isinstance(datas, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"datas must be many, not one {type(datas).__name__}")
-        given = datas if isinstance(datas, (list, tuple)) else list(datas)
+        try:
+            given = datas if isinstance(datas, (list, tuple)) else list(datas)
+        except TypeError:
+            raise TypeError(f"datas must be many, not one {type(datas).__name__}") from None
         batch: Sequence[bytes]
         if set(map(type, given)) <= {bytes}:
             batch = cast("Sequence[bytes]", given)
@@ -123,18 +127,10 @@ class BatchMethods(SendingMethods):
 
         Raises:
             ClientNotFoundError: The client was released.
-            TypeError: A title or text is no text and no bytes.
+            TypeError: One is no such tuple, or a part of it is of a wrong type.
         """
         self._check_alive()
-        batch = [
-            (
-                unit,
-                process,
-                _title(title),
-                text if type(text) is bytes else wire_text("txt", text),
-            )
-            for unit, process, title, text in notifies
-        ]
+        batch = [_checked(notify) for notify in notifies]
         codes = self._runtime.backend.notify_many(
             self._client_id, batch, milliseconds("expires", expires)
         )
@@ -142,10 +138,24 @@ class BatchMethods(SendingMethods):
         return codes
 
 
-def _title(title: str | bytes) -> bytes:
+def _checked(
+    notify: tuple[int, int, str | bytes, str | bytes],
+) -> tuple[int, int, bytes, bytes]:
+    try:
+        unit, process, title, text = notify
+    except (TypeError, ValueError):
+        what = "server unit, process index, title and text"
+        raise TypeError(f"a notify of notify_many has {what}, not {notify!r}") from None
+    try:
+        fits = -1 <= unit <= 255 and -1 <= process <= 255
+    except TypeError:
+        raise TypeError(f"unit and process must be int, not {unit!r} and {process!r}") from None
     raw = title if type(title) is bytes else wire_text("title", title)
-    # A title that would be cut belongs to nobody; without one the notification is refused.
-    return raw if len(raw) <= MAX_TITLE else b""
+    # A title that would be cut belongs to nobody, nor does an address; without a title the
+    # library refuses the notification.
+    if not fits or len(raw) > MAX_TITLE:
+        raw = b""
+    return unit, process, raw, text if type(text) is bytes else wire_text("txt", text)
 
 
 def cut_off_batch(*_: object) -> tuple[int, int]:

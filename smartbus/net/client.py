@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from smartbus.arguments import integers, text, whole
 from smartbus.errors import AlreadyConnectedError, ArgumentError
 
 from . import runtime as _runtime
 from .base import BusClient
 from .engine import LINGER
 from .log import LOGGER
-from .text import whole
 
 if TYPE_CHECKING:
     import asyncio
@@ -60,6 +60,7 @@ class Client(BusClient):
         NotInitializedError: `initialize` was not called.
         ClientExistsError: This process has a client with that id.
         ArgumentError: An argument is out of range.
+        TypeError: An argument is of a wrong type.
     """
 
     _records = LOGGER
@@ -81,7 +82,8 @@ class Client(BusClient):
         *,
         encoding: str = "utf-8",
     ) -> None:
-        self._master_ip = master_ip
+        integers(master_port=master_port, slave_port=slave_port or 0)
+        self._master_ip = text("master_ip", master_ip)
         self._master_port = master_port
         self._slave_ip = str(slave_ip) if slave_ip else None
         self._slave_port = slave_port if slave_port and slave_port != 0xFFFF else None
@@ -132,6 +134,7 @@ class Client(BusClient):
             UnitIdError: `unit_id` is out of range, or another unit has clients.
             LibraryNotFoundError: No library is usable; it lists what was tried.
             ArgumentError: Initialised already with another library, loop or params.
+            TypeError: An argument is of a wrong type.
         """
         if lib_path and library and lib_path != library:
             raise ArgumentError(-1, f"lib_path is {lib_path!r}, but library is {library!r}")
@@ -164,7 +167,7 @@ class Client(BusClient):
     @classmethod
     def create(cls, *args: Any, **kwargs: Any) -> Self:
         """Make a client; the arguments are those of the class."""
-        return cls(*args, **kwargs)
+        return cls._made(*args, **kwargs)
 
     @overload
     @classmethod

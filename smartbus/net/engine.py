@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from smartbus._c.core_api import EV_GLOBAL, EV_TRACE
 from smartbus._c.events import Event, Item, Packets
 
-from .pumps import LoopPump, Pump, ThreadPump
+from .pumps import LoopPump, Pump, ThreadPump, is_ctrl_c
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 #: How long (seconds) finalizing and releasing wait for queued packets to leave.
 LINGER: Final = 1.0
+
+
+def check_loop(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Raise `TypeError` for what is no event loop, such as a function that returns one."""
+    if loop is not None and not callable(getattr(loop, "call_soon_threadsafe", None)):
+        raise TypeError(f"loop must be an asyncio event loop, not {type(loop).__name__}")
 
 
 class Engine:
@@ -56,10 +62,12 @@ class Engine:
             time.sleep(0.005)
 
     def dispatch(self, item: Item) -> None:
-        """Hand one event to whom it concerns; never raises."""
+        """Hand one event to whom it concerns; never raises, except for Ctrl-C."""
         try:
             self._dispatch(item)
-        except Exception:  # a filter of the logger raised, for instance
+        except BaseException as error:  # a filter of the logger raised, for instance
+            if is_ctrl_c(error):
+                raise
             with contextlib.suppress(Exception):
                 self._logger.exception("an event could not be handled")
 
@@ -85,10 +93,14 @@ class Engine:
         self._members.clear()
         self.backend.close()
 
-    def abandon(self) -> None:
-        """Forget everything: a fork has left this process without its threads."""
+    def abandon(self, why: str) -> None:
+        """Forget everything: a fork has left this process without its threads.
+
+        Args:
+            why: What has become of the clients.
+        """
         self.pump.abandon()
         self.backend.abandon()
         for client in self._members.values():
-            client._after_fork()  # noqa: SLF001 - as above
+            client._after_fork(why)  # noqa: SLF001 - as above
         self._members.clear()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from smartbus.arguments import LONGEST, seconds
 from smartbus.errors import FlowError, FlowTimeout
 from smartbus.events import (
     FlowAcknowledged,
@@ -44,6 +46,10 @@ class _Answer(Future[_T]):
         self._check_place(timeout)
         return super().result(timeout)
 
+    def __await__(self) -> Generator[Any, None, _T]:
+        """Wait in a coroutine, as with ``await asyncio.wrap_future(future)``."""
+        return asyncio.wrap_future(self).__await__()
+
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the error, None if there is none, as every ``Future`` does.
 
@@ -54,6 +60,9 @@ class _Answer(Future[_T]):
         return super().exception(timeout)
 
     def _check_place(self, timeout: float | None) -> None:
+        # Any that is over is as good as 0, as with every other future.
+        if timeout is not None:
+            seconds("timeout", timeout, -LONGEST)
         if (timeout is None or timeout > 0) and not self.done() and self._pump.in_handler():
             raise RuntimeError("waiting here would block the events that are waited for")
 
@@ -63,8 +72,8 @@ class FlowFuture(_Answer[list[Any]]):
 
     It ends with the list that the flow returned, or with a `FlowError`. What is given to
     ``add_done_callback`` runs where events come in, and must not block: in this package's
-    thread (also if there is an ``event_executor``), or in the loop. Coroutines use
-    ``await asyncio.wrap_future(future)``.
+    thread (also if there is an ``event_executor``), or in the loop. Coroutines ``await`` it, in
+    whichever loop they run; what is cancelled then is the future, too.
 
     Attributes:
         invoke_id: The call's number, which the events about it carry.
@@ -76,7 +85,7 @@ class FlowFuture(_Answer[list[Any]]):
 
     invoke_id: int
     project_id: str
-    acknowledged: Future[str]
+    acknowledged: _Answer[str]
 
     def __init__(self, pump: Pump, calls: FlowCalls, project_id: str) -> None:
         """Belong to a call that is about to be made."""
@@ -183,11 +192,11 @@ class FlowCalls:
         """Forget who may have held the lock: this is a forked child."""
         self._lock = threading.Lock()
 
-    def close(self) -> None:
-        """End all calls and begin no more: the client was released."""
+    def close(self, why: str) -> None:
+        """End all calls and begin no more: of the client there is to say `why`."""
         with self._lock:
             self._closed = True
-        self.fail(-9, "the client was released before the flow returned")
+        self.fail(-9, f"no result any more: the client {why}")
 
 
 class FlowCallMethods(SendingMethods):
@@ -208,7 +217,7 @@ class FlowCallMethods(SendingMethods):
         """Start a flow on an IPSC process and get its result as a future (NET.md 7).
 
             future = client.call_flow(0, 0, "Project1", "Sum", [1, 2], timeout=30)
-            total = future.result()  # or: await asyncio.wrap_future(future)
+            total = future.result()  # or: await future
 
         The future ends with the list that the flow returns, or with an error:
 

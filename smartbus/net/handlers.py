@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,8 @@ from smartbus.events import (
 from smartbus.head import Head
 from smartbus.utils import LoggerMixin
 
+from .pumps import is_ctrl_c
+
 
 class EventHandlers(LoggerMixin):
     """The ``on_*`` methods of `Client`, which do nothing until they are overridden.
@@ -33,6 +36,20 @@ class EventHandlers(LoggerMixin):
     _client_id: int
     #: The logger of this package's own records about the client.
     _records: logging.Logger
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse handlers that are coroutine functions: they are called, so they would never run.
+
+        Raises:
+            TypeError: One is.
+        """
+        super().__init_subclass__(**kwargs)
+        for name in dir(cls):
+            if name.startswith("on_") and inspect.iscoroutinefunction(getattr(cls, name)):
+                raise TypeError(
+                    f"{cls.__qualname__}.{name} is called, not awaited: it cannot be a coroutine "
+                    "function (it may start a task, if the library was initialised with loop=)"
+                )
 
     def on_connect(self) -> None:
         """The server has accepted this client; also after every reconnection."""
@@ -70,8 +87,8 @@ class EventHandlers(LoggerMixin):
         for head, data in batch:
             try:
                 on_data(Head(head), data)
-            except (Exception, SystemExit):  # noqa: BLE001, PERF203 - `_guard` without its call
-                self._handler_raised()
+            except BaseException as error:  # noqa: BLE001, PERF203 - `_guard` without its call
+                self._handler_raised(error)
 
     def on_flow_ack(
         self, head: Head | None, project_id: str, invoke_id: int, status_code: int, msg: str
@@ -124,10 +141,13 @@ class EventHandlers(LoggerMixin):
     def _guard(self, handler: Callable[..., object], *args: object) -> None:
         try:
             handler(*args)
-        except (Exception, SystemExit):  # noqa: BLE001 - foreign code must not stop the pump
-            self._handler_raised()
+        except BaseException as error:  # noqa: BLE001 - foreign code must not stop the pump
+            self._handler_raised(error)
 
-    def _handler_raised(self) -> None:
+    def _handler_raised(self, error: BaseException) -> None:
+        """Log `error`, whatever it is but Ctrl-C: not all that is raised is an ``Exception``."""
+        if is_ctrl_c(error):
+            raise error
         self._records.exception("client %d: a handler raised", self._client_id)
 
     def _handle(self, event: Event) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Final
 
 #: A lane takes no more while this many events or bytes wait in its executor.
@@ -44,7 +45,15 @@ class Lane:
             self._done(events, size)
             self._logger.error("%d event(s) lost: %s", events, error)  # noqa: TRY400 - no defect
         else:
-            future.add_done_callback(lambda _: self._done(events, size))
+            future.add_done_callback(partial(self._ended, events, size))
+
+    def _ended(self, events: int, size: int, future: Future[None]) -> None:
+        self._done(events, size)
+        if future.cancelled():
+            self._logger.error("%d event(s) lost: the executor cancelled them", events)
+        elif (error := future.exception()) is not None:
+            # Handlers raise nothing here: this is the executor, for instance one of processes.
+            self._logger.error("%d event(s) lost: the executor failed: %r", events, error)
 
     def _done(self, events: int, size: int) -> None:
         with self._changed:
@@ -61,3 +70,13 @@ class Lane:
     def abandon(self) -> None:
         """Forget who may have held the lock: this is a forked child."""
         self._changed = threading.Condition()
+
+
+def check_executor(executor: Executor | None) -> None:
+    """Raise `TypeError` for what is no executor; a class of them is none."""
+    if executor is None:
+        return
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+        kind = executor if isinstance(executor, type) else type(executor)
+        what = f"the class {kind.__name__}" if kind is executor else kind.__name__
+        raise TypeError(f"event_executor must be an Executor, not {what}")

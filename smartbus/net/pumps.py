@@ -22,6 +22,12 @@ STOP_PATIENCE: Final = 5.0
 Dispatch = Callable[[Item], None]
 
 
+def is_ctrl_c(error: BaseException) -> bool:
+    """Whether `error` is Ctrl-C: handlers may run in the thread where it arrives, in a loop."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return in_main and isinstance(error, KeyboardInterrupt)
+
+
 class Pump(Protocol):
     """Takes events out of a back end and hands each one to its dispatch function."""
 

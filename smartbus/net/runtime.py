@@ -11,10 +11,11 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import astuple
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from smartbus._c import opening
 from smartbus._c.abi import MAX_UNIT, MIN_UNIT
+from smartbus.arguments import seconds, text
 from smartbus.errors import (
     ArgumentError,
     ClientExistsError,
@@ -25,10 +26,9 @@ from smartbus.errors import (
 )
 from smartbus.events import GlobalConnect
 
-from .engine import LINGER, Engine
+from .engine import LINGER, Engine, check_loop
 from .log import LOGGER
 from .reading import read_global
-from .text import milliseconds
 
 if TYPE_CHECKING:
     from smartbus._c.backend import NetBackend
@@ -56,6 +56,8 @@ class Runtime(Engine):
         params: str,
     ) -> None:
         """Load the library, initialise it and start to pump."""
+        check_loop(loop)
+        text("params", params)
         self.unit_id = unit_id
         self.settings = (lib_path, abi, loop, params)
         self.callback = callback
@@ -63,7 +65,8 @@ class Runtime(Engine):
         code = backend.init(unit_id, params)
         if code < 0:
             backend.close()
-            raise error_for(code, f"initialising {backend.path} as unit {unit_id} failed")
+            why = error_for(code).message
+            raise error_for(code, f"initialising {backend.path} as unit {unit_id} failed: {why}")
         super().__init__(backend, loop, LOGGER)
         self.clients = cast("dict[int, Client]", self._members)  # `add` is the only way in
 
@@ -75,7 +78,9 @@ class Runtime(Engine):
         """
         if self._members.setdefault(client.client_id, client) is not client:
             raise ClientExistsError(
-                -22, f"client id {client.client_id} is used by another client of this process"
+                -22,
+                f"client id {client.client_id} is used by another client of this process: choose "
+                "another, or release() that one first",
             )
 
     def _global_change(self, event: Event) -> None:
@@ -91,8 +96,16 @@ class Runtime(Engine):
 
 # ---- the one of this process --------------------------------------------------------------
 
+_FIRST: Final = "call Client.initialize(unit_id) first"
+#: What is said of the library and of its clients in a forked child.
+_FORKED: Final = (
+    "belongs to the parent of this forked process: call Client.initialize() here, too, with "
+    'another unit, and create clients anew; or start processes with multiprocessing\'s "spawn"'
+)
+
 _lock = threading.RLock()
 _runtime: Runtime | None = None
+_missing = _FIRST  # why there is none
 
 
 def current() -> Runtime:
@@ -102,7 +115,7 @@ def current() -> Runtime:
         NotInitializedError: `Client.initialize` was not called, or not since `finalize` or a fork.
     """
     if _runtime is None:
-        raise NotInitializedError(-14, "call Client.initialize(unit_id) first")
+        raise NotInitializedError(-14, _missing)
     return _runtime
 
 
@@ -121,12 +134,14 @@ def initialize(
     params: str,
 ) -> None:
     """Do what `Client.initialize` says."""
-    global _runtime
+    global _runtime, _missing
+    _check_callback(callback)
     if not MIN_UNIT <= unit_id <= MAX_UNIT:
         raise UnitIdError(-12, f"unit_id is {unit_id}; NET clients have {MIN_UNIT} to {MAX_UNIT}")
     with _lock:
         if _runtime is None:
             _runtime = Runtime(unit_id, callback, lib_path, abi=abi, loop=loop, params=params)
+            _missing = _FIRST
             return
         if _runtime.settings != (lib_path, abi, loop, params):
             raise ArgumentError(
@@ -148,10 +163,16 @@ def initialize(
         _runtime.callback = callback
 
 
+def _check_callback(callback: object) -> None:
+    if callback is not None and not callable(callback):
+        kind = type(callback).__name__
+        raise TypeError(f"global_connect_callback must be callable, not {kind}")
+
+
 def finalize(linger: float = LINGER) -> None:
     """Do what `Client.finalize` says."""
     global _runtime
-    milliseconds("linger", linger)  # before anything ends
+    seconds("linger", linger)  # before anything ends
     with _lock:
         runtime, _runtime = _runtime, None
     if runtime is not None:
@@ -174,7 +195,9 @@ def resolve(host: str, port: int) -> tuple[bytes, int]:
     try:
         found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise ConnectFailedError(-20, f"{host!r} has no IPv4 address: {error}") from error
+        apart = " (host and port are two arguments)" if ":" in host or "/" in host else ""
+        message = f"{host!r} has no IPv4 address{apart}: {error}"
+        raise ConnectFailedError(-20, message) from error
     return str(found[0][4][0]).encode("ascii"), port
 
 
@@ -191,11 +214,12 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    global _runtime, _lock
+    global _runtime, _lock, _missing
     _lock = threading.RLock()
     runtime, _runtime = _runtime, None
     if runtime is not None:
-        runtime.abandon()
+        _missing = f"the library {_FORKED}"
+        runtime.abandon(_FORKED)
     opening.abandon()
 
 

@@ -7,8 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from smartbus._c.abi import MAX_DATA, MAX_TITLE
+from smartbus.arguments import raw, whole
 from smartbus.encoding import dumps_ascii
 from smartbus.errors import (
+    ArgumentError,
     ClientNotFoundError,
     CommandTypeError,
     SmartBusError,
@@ -16,7 +18,7 @@ from smartbus.errors import (
     error_for,
 )
 
-from .text import MAX_ID, milliseconds, whole, wire_text
+from .text import MAX_ID, milliseconds, wire_text
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -37,7 +39,8 @@ HINTS: Final[Mapping[int, str]] = {
     -16: "cmd_type 0 is the bus's own",
     -17: "client types start at 2",
     -21: "too many clients in this process",
-    -22: "the vendor's library never forgets a client id, and this one was used before",
+    -22: "the vendor's library never forgets a client id, and this one was used before; choose "
+    "another",
 }
 
 
@@ -51,13 +54,14 @@ class SendingMethods:
     _client_id: int
     _servers: str  # which ones it talks to, for messages
     _released: bool
+    _ended: str  # what has become of the client, once `_released`
     _runtime: Engine
     _pump: Pump
     _send: Sender  # the library's function; `cut_off` once the client is released
 
     def _check_alive(self) -> None:
         if self._released:
-            raise ClientNotFoundError(-9, f"client {self._client_id} was released")
+            raise ClientNotFoundError(-9, f"client {self._client_id} {self._ended}")
 
     def send_data(
         self,
@@ -203,7 +207,7 @@ class SendingMethods:
             wire_text("flow_id", flow_id, MAX_ID),
             whole("mode", mode, 0, 255),
             milliseconds("timeout", timeout),
-            dumps_ascii(list(params or ())).encode("ascii"),
+            _json(params),
         )
         return launch, (
             f"{name}(unit {server_unit_id}, process {process_index}, {project_id!r}, "
@@ -261,7 +265,7 @@ class SendingMethods:
 
     def _error(self, code: int, what: str) -> SmartBusError:
         if self._released:
-            hint = "the client was released"
+            hint = f"the client {self._ended}"
         elif code == -2:
             hint = f"not connected to {self._servers}"
         else:
@@ -282,8 +286,26 @@ class SendingMethods:
         if data is None:
             return b""
         if isinstance(data, str):
-            return data.encode(self.encoding)
-        return bytes(memoryview(data))  # bytes() alone would take numbers, too
+            try:
+                return data.encode(self.encoding)
+            except UnicodeEncodeError as error:
+                raise ArgumentError(-1, f"data cannot be encoded: {error}") from error
+        return raw("data", data)
+
+
+def _json(params: Sequence[Any] | None) -> bytes:
+    """Return the parameters of a flow as they travel.
+
+    Raises:
+        ArgumentError: They hold a NaN, or themselves, or are nested too deeply.
+        TypeError: They hold what JSON does not know.
+    """
+    try:
+        return dumps_ascii(list(params or ())).encode("ascii")
+    except TypeError as error:
+        raise TypeError(f"params are no JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError(-1, f"params are no JSON: {error}") from None
 
 
 def cut_off(*_: object) -> int:

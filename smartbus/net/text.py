@@ -1,9 +1,10 @@
-"""What goes into the C interface, checked: texts, whole numbers, times."""
+"""What goes into the C interface, checked: texts, and times in milliseconds."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from smartbus.arguments import seconds
 from smartbus.encoding import encode_text
 from smartbus.errors import ArgumentError
 
@@ -12,8 +13,6 @@ MAX_USER: Final = 63
 MAX_PASSWORD: Final = 127
 MAX_INFO: Final = 255
 MAX_ID: Final = 31
-
-_INT_MAX: Final = 0x7FFFFFFF
 
 
 def wire_text(name: str, value: str | bytes, limit: int | None = None) -> bytes:
@@ -44,30 +43,7 @@ def wire_text(name: str, value: str | bytes, limit: int | None = None) -> bytes:
     return raw
 
 
-def whole(name: str, value: int, low: int = -_INT_MAX - 1, high: int = _INT_MAX) -> int:
-    """Return `value`, called `name`, if it is an ``int`` in `low` … `high`.
-
-    Raises:
-        ArgumentError: It is out of range.
-        TypeError: It is not an ``int``.
-    """
-    if not isinstance(value, int):
-        raise TypeError(f"{name} must be int, not {type(value).__name__}")
-    if not low <= value <= high:
-        raise ArgumentError(-1, f"{name} is {value}; it must be in {low}..{high}")
-    return value
-
-
-def milliseconds(name: str, seconds: float) -> int:
-    """Return `seconds`, called `name`, in whole milliseconds.
-
-    Raises:
-        ArgumentError: It is negative, not finite, or beyond 24 days.
-        TypeError: It is no number.
-    """
-    if not isinstance(seconds, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
-    if not 0 <= seconds <= _INT_MAX / 1000:
-        raise ArgumentError(-1, f"{name} is {seconds!r} s; it must be in 0..{_INT_MAX // 1000}")
+def milliseconds(name: str, value: float) -> int:
+    """Return a time of `value` seconds, called `name`, in whole milliseconds; see `seconds`."""
     # A tiny time is not the same as none.
-    return max(round(seconds * 1000), 1 if seconds > 0 else 0)
+    return max(round(seconds(name, value) * 1000), 1 if value > 0 else 0)

@@ -12,6 +12,8 @@ Fixtures, each for one test:
 - ``smartbus_client``: a `RecordingClient`, connected to that bus.
 - ``smartbus_bus_factory``, ``smartbus_ipsc_factory``, ``smartbus_client_factory``: several of
   them, or others.
+- ``smartbus_net``, ``smartbus_ipc``: the clients of this process itself, for programs that run
+  in it: none before the test, none afterwards.
 - ``smartbus_no_leaks``: fails a test that leaves a thread, a descriptor or a process behind.
 
 Rooms: ``buses``, ``flows``, ``client`` (which has a ``loop``), ``leaks``, and ``waiting`` for
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
+    from smartbus import ipc, net
     from smartbus.bus import Bus
 
     from .buses import BusFactory
@@ -164,6 +167,33 @@ def smartbus_client_factory() -> Iterator[ClientFactory]:
 def smartbus_client(smartbus_bus: Bus, smartbus_client_factory: ClientFactory) -> RecordingClient:
     """Connect a recording client to ``smartbus_bus``: client 0 of unit 46, type 18."""
     return smartbus_client_factory(smartbus_bus)
+
+
+# ---- this process's own clients -----------------------------------------------------------
+
+
+@pytest.fixture
+def smartbus_net() -> Iterator[type[net.Client]]:
+    """Give `smartbus.net.Client`, not initialised; afterwards finalize it with all its clients.
+
+    For a program under test that uses NET clients in this process. The vendor's library stays
+    in a process, so it is better tested in a process of its own.
+    """
+    from smartbus.net import Client  # noqa: PLC0415 - see the module's docstring
+
+    Client.finalize()
+    yield Client
+    Client.finalize()
+
+
+@pytest.fixture
+def smartbus_ipc() -> Iterator[type[ipc.Client]]:
+    """Give `smartbus.ipc.Client`, of which there is none yet; afterwards destroy it."""
+    from smartbus.ipc import Client  # noqa: PLC0415 - see the module's docstring
+
+    Client.destroy()
+    yield Client
+    Client.destroy()
 
 
 # ---- leaks -------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from smartbus.aio import Frame, Node, SmartBusClient
+from smartbus.arguments import seconds
 
 from .loop import LoopThread
 from .waiting import TIMEOUT, Record
@@ -197,6 +198,7 @@ class RecordingClient:
         process_index: int = 0,
     ) -> list[Any]:
         """Start a flow, wait, return what it returns; arguments and errors as `start_flow`."""
+        seconds("timeout", timeout)
         future = self.start_flow(
             project_id,
             flow_id,

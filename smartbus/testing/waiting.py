@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from smartbus.arguments import seconds
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -44,8 +46,10 @@ def wait_until(
 
     Raises:
         AssertionError: It did not become true in time.
+        ArgumentError: `timeout` is negative, endless or no number.
+        TypeError: `timeout` is of another type.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + seconds("timeout", timeout)
     while not (value := condition()):
         _check(deadline, timeout, what)
         time.sleep(_PERIOD)
@@ -56,7 +60,7 @@ async def wait_until_async(
     condition: Callable[[], R], timeout: float = TIMEOUT, what: str = "what was waited for"
 ) -> R:
     """Wait as `wait_until` does, but let the event loop go on meanwhile."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + seconds("timeout", timeout)
     while not (value := condition()):
         _check(deadline, timeout, what)
         await asyncio.sleep(_PERIOD)
@@ -102,7 +106,7 @@ class Record(Generic[T]):
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
         """Begin empty; `timeout` is how long (seconds) methods wait without one of their own."""
-        self.timeout = timeout
+        self.timeout = seconds("timeout", timeout)
         self._items: list[T] = []
         self._changed = threading.Condition()
 
@@ -135,7 +139,7 @@ class Record(Generic[T]):
             condition: Is called whenever something was added. It must not change the list.
             timeout: Seconds; None for `timeout` of this record.
         """
-        timeout = self.timeout if timeout is None else timeout
+        timeout = seconds("timeout", self.timeout if timeout is None else timeout)
         deadline = time.monotonic() + timeout
         with self._changed:
             while not (value := condition(self._items)):

@@ -92,7 +92,7 @@ def test_a_failure_lists_everything_that_was_tried(
         assert what in str(caught.value)
         assert why in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).tried == tried  # noqa: S301
-    with pytest.raises(LibraryNotFoundError, match=r"core-that-nobody-built.*was it built"):
+    with pytest.raises(LibraryNotFoundError, match=r"core-that-nobody-built.*was not built"):
         lookup.require_core()
     assert lookup.load_core() is None
 

@@ -18,20 +18,13 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from smartbus._c import abi
+from tests.abi import system
 from tests.abi.messages import Event, Hook
 
 FAMILIES = {
     "net": (abi.NET_PREFIX, abi.NET_FUNCTIONS),
     "ipc": (abi.IPC_PREFIX, abi.IPC_FUNCTIONS),
 }
-
-
-def _listed(directory: str) -> set[str]:
-    """What there is in a directory of Linux's ``/proc/self``; nothing elsewhere."""
-    try:
-        return set(os.listdir(f"/proc/self/{directory}"))
-    except OSError:
-        return set()
 
 
 def _head(pointer: int | None) -> bytes | None:
@@ -96,7 +89,7 @@ class Child:
         self._held: dict[str, threading.Event] = {}
         prefix, table = FAMILIES[family]
         self._functions, self._missing = abi.bind(ctypes.CDLL(path), prefix, table)
-        self._before = {kind: _listed(kind) for kind in ("task", "fd")}
+        self._before = {kind: system.listed(kind) for kind in ("task", "fd")}
 
     def serve(self) -> None:
         """Work until there is nobody any more."""
@@ -139,6 +132,12 @@ class Child:
             worker.join()
         return results
 
+    def call_starved(self, size: int, function: str, *args: Any) -> Any:
+        """Call a C function, last with `size` bytes and their number, for which memory lacks."""
+        data = bytes(size)
+        with system.little_memory():
+            return self._functions[function](*args, data, size)
+
     def inside(self, kind: str, *calls: tuple[Any, ...]) -> None:
         """Do these calls (function, arguments) within the next callback of a kind.
 
@@ -160,15 +159,19 @@ class Child:
 
     def facts(self) -> tuple[int, int, int]:
         """Process id, this thread's id, and how many threads there are."""
-        return os.getpid(), threading.get_native_id(), len(_listed("task"))
+        return os.getpid(), threading.get_native_id(), len(system.listed("task"))
 
     def left(self) -> list[str]:
         """What the library holds, that a Release should have closed: descriptors and threads."""
         return [
             f"{kind} {number}"
             for kind, before in self._before.items()
-            for number in sorted(_listed(kind) - before)
+            for number in sorted(system.listed(kind) - before)
         ]
+
+    def tcp_options(self) -> list[system.TcpOptions]:
+        """How the library's connections are set up."""
+        return system.tcp_options()
 
     def flush(self) -> None:
         """Have C's buffered output written."""

@@ -113,6 +113,10 @@ class Peer:
         with contextlib.suppress(OSError):  # the client was first
             self._connection.shutdown(socket.SHUT_RDWR)
 
+    def half_close(self) -> None:
+        """Say that nothing more will come."""
+        self._connection.shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """Break the connection."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -164,6 +168,14 @@ class Peer:
         self._connection.close()
 
 
+def _bound(family: int, address: tuple[str, int] | str) -> socket.socket:
+    """Return a socket that has this address, which is no obstacle to another one."""
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(address)
+    return made
+
+
 class Server:
     """Accepts connections; the test asks for each, in the order of their coming."""
 
@@ -175,9 +187,8 @@ class Server:
         self._waiting: deque[Peer] = deque()
         self.peers: list[Peer] = []
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-        self._listener = socket.socket(family, socket.SOCK_STREAM)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(address)
+        self._listener = _bound(family, address)
+        self._place: socket.socket | None = None
         self._listener.listen()
         self._listener.setblocking(False)
         name = self._listener.getsockname()
@@ -214,11 +225,18 @@ class Server:
         return peer
 
     def stop(self) -> None:
-        """Close the listener; connections stay."""
+        """Close the listener; connections stay, and so does the port, for another `Server`.
+
+        Who knocks there is refused, and no other row's server gets the port, with those who knock.
+        """
         self._listener.close()
+        if self.port and self._place is None:
+            self._place = _bound(socket.AF_INET, (self.host.decode(), self.port))
 
     def close(self) -> None:
         """Close everything."""
-        self.stop()
+        self._listener.close()
+        if self._place is not None:
+            self._place.close()
         for peer in self.peers:
             peer.free()

@@ -6,11 +6,14 @@ import time
 from pathlib import Path
 
 from smartbus.wire import Address, Cmd, CmdType, encode_frame
+from tests.abi.golden import golden
 from tests.abi.ipc import (
     GOLDEN,
     ME,
     begin_golden,
     connect,
+    flow_ack,
+    flow_result,
     frame,
     full_backlog,
     init,
@@ -35,15 +38,39 @@ def _(world: World) -> None:
     own = world.library.command("facts")[1]
     world.peer.data(b"x")
     threads = {world.library.expect("data").thread}
-    call = world.library.call("RemoteInvokeFlow", UNIT, 0, b"P", b"F", 0, 0, b"[]")
+    call = world.library.call("RemoteInvokeFlow", UNIT, 0, b"P", b"F", 0, 600_000, b"[]")
     world.peer.frame()
-    threads.add(world.library.expect("flow_ret", ARG, ME.client_id, None, b"P", call, -25).thread)
-    threads.add(world.library.expect("flow_ack", ARG, ME.client_id, None, b"P", call, -25).thread)
+    world.peer.system(Cmd.FLOW_ACK, flow_ack(call, 1, b""))
+    threads.add(world.library.expect("flow_ack", ..., ..., ..., b"P", call, 1).thread)
+    world.peer.system(Cmd.FLOW_RETURN, flow_result(call, b"[]"))
+    threads.add(world.library.expect("flow_ret", ..., ..., ..., b"P", call, 1).thread)
+    world.peer.ack()
+    threads.add(world.library.expect("connection").thread)
+    world.peer.send(golden("global_connect_existing"))
+    threads.add(world.library.expect("global").thread)
     world.peer.close()
     threads.add(world.library.expect("disconnect").thread)
     let_in(world)
     assert len(threads) == 1
     assert own not in threads
+
+
+@TABLE.row("1", "a second one reports time-outs, also while a callback runs", fresh=True)
+def _(world: World) -> None:
+    world.begin()
+    world.library.command("hold", "data")
+    world.peer.data(b"x")
+    network = world.library.expect("data").thread
+    call = world.library.call("RemoteInvokeFlow", UNIT, 0, b"P", b"F", 0, 0, b"[]")
+    threads = {
+        world.library.expect(kind, ARG, ME.client_id, None, b"P", call, -25, b"").thread
+        for kind in ("flow_ret", "flow_ack")
+    }
+    assert len(threads) == 1
+    assert not threads & {network, world.library.command("facts")[1]}
+    world.library.command("let_go", "data")
+    world.peer.frame()
+    world.nothing_called()
 
 
 @TABLE.row("1", "a full backlog is no server, and the next attempt comes 2 s later", slow=True)

@@ -210,9 +210,12 @@ def _(world: World) -> None:
 @TABLE.row("7.4", "Release inside every callback", fresh=True)
 def _(world: World) -> None:
     world.begin()
-    for kind in ("data", "connection", "disconnect"):
+    for kind in ("data", "connection", "flow_ret", "disconnect"):
         world.library.command("inside", kind, ("Release",), DATA)
-        if kind == "data":
+        if kind == "flow_ret":  # a time-out
+            world.library.call("RemoteInvokeFlow", UNIT, 0, b"P", b"F", 0, 0, b"[]")
+            world.peer.frame()
+        elif kind == "data":
             world.peer.data(b"x")
         elif kind == "connection":
             world.peer.ack()

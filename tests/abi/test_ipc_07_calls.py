@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from smartbus._c.abi import IPC_FUNCTIONS
 from tests.abi.ipc import ME, connect, finish, init, let_in, serve_again, table, vanish
 from tests.abi.outcomes import Outcomes
 from tests.abi.server import OTHER, UNIT
@@ -60,6 +61,20 @@ def before_registration(name: str, code: int, *calls: Call) -> None:
     def _(world: World) -> None:
         init(world)
         assert [world.library.call(*call) for call in calls] == [code] * len(calls)
+
+
+# ---- 7 -------------------------------------------------------------------------------------
+
+FUNCTIONS = {
+    "SetTrace", "SetTraceStr", "Init", "Release", "SetCallBackFn", "SetCallBackFnArg",
+    "SetCallBackFnEx", "CreateConnect", "SendData", "SendPing", "RemoteInvokeFlow", "SendNotify",
+}  # fmt: skip
+
+
+@TABLE.row("7", "the twelve functions are exported", fresh=True)
+def _(world: World) -> None:
+    assert set(IPC_FUNCTIONS) == FUNCTIONS
+    assert world.library.command("missing") == []
 
 
 # ---- 7.2 Init, CreateConnect ---------------------------------------------------------------
@@ -233,6 +248,15 @@ def _(world: World) -> None:
         assert world.peer.frame().data == b"text"
     assert world.library.call(*data()) == 0
     world.peer.frame()
+
+
+@TABLE.row("7.2", "memory that lacks is -19", fresh=True)
+def _(world: World) -> None:
+    world.begin()
+    for function in (("SendData", 1, 3, *OTHER), ("SendPing", *OTHER)):
+        assert world.library.command("call_starved", 200_000_000, *function) == -19
+    assert world.library.call(*data()) == 0
+    assert world.peer.frame().data == b"text"
 
 
 # ---- 7.2 RemoteInvokeFlow, SendNotify ------------------------------------------------------

@@ -23,6 +23,30 @@ def frame_with(data: bytes, **fields: int) -> bytes:
     return bytes(head) + data
 
 
+# ---- 1 -----------------------------------------------------------------------------------
+
+
+@TABLE.row("1", "TCP_NODELAY and keep-alive on every connection", fresh=True)
+def _(world: World) -> None:
+    world.begin()
+    world.join(4)
+    # The document has 30 s from the constants of 2015's builds; 2018's has another.
+    idle = 60 if world.kind == "vendor" else 30
+    assert world.library.command("tcp_options") == [(True, True, idle)] * 2
+
+
+@TABLE.row("1", "a connection for each client and link", fresh=True)
+def _(world: World) -> None:
+    world.begin()
+    slave = world.serve()
+    assert world.create(world.server, 4, slave=slave) == 0
+    for client, server in ((4, world.server), (4, slave)):
+        assert server.peer().registration().form in ("2015", "2018")
+        assert server.peers[-1].client == (CLIENT.unit_id, client, CLIENT.client_type)
+    assert len(world.server.peers) == 2
+    assert len(slave.peers) == 1
+
+
 # ---- 1.1, 1.2 ----------------------------------------------------------------------------
 
 

@@ -345,16 +345,15 @@ def _(world: World) -> None:
     world.library.call("Init", 19)
     world.server = world.serve()
     world.server.answers = False
-    peer = world.join()
     start = time.monotonic()
-    event = world.library.expect("disconnect", ARG, 3)
-    assert event.at - start > 13.5  # time stamps may have whole seconds
-    assert peer.ended() - start > 13.5
-    again = world.server.peer()
-    again.accept()
-    world.library.expect("connection", ARG, 3, UNIT, 0)
-    # Not the 2 s of a failed attempt, but the machine may be busy.
-    assert again.opened - event.at < 1.9
+    peer = world.join()
+
+    def silent(_: Peer) -> None:
+        """Do nothing; the first time, see how long it takes."""
+        if peer.ended_at is None:
+            assert peer.ended() - start > 13.5  # time stamps may have whole seconds
+
+    world.expect_back_at_once(silent)
 
 
 def keeps(name: str, sign: Callable[[Peer], object], *, answers: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from smartbus.wire import Address, Cmd, CmdType, FlowAck, FlowReturn, encode_frame
-from tests.abi.flows import DELAY, IPSC, ack, call, finish, give_back, received
+from tests.abi.flows import DELAY, IPSC, LONG, ack, call, finish, give_back, received
 from tests.abi.golden import golden
 from tests.abi.library import Hook
 from tests.abi.outcomes import Outcomes
@@ -270,6 +270,18 @@ def _(world: World) -> None:
         assert -0.15 < event.at - due.pop((event.kind, number)) < 20
         assert event.thread != caller
     world.settle()
+
+
+@TABLE.row("7.4", "an ack is waited for 5 s at most", slow=True)
+def _(world: World) -> None:
+    peer = world.begin()
+    start = time.monotonic()
+    number = call(world, timeout=LONG)
+    received(peer)
+    event = world.library.expect("flow_ack", ARG, 3, None, b"Project1", number, -25, b"")
+    assert event.at - start > 4.85  # not 600 s, which the row would not wait for
+    give_back(peer, number)
+    world.library.expect("flow_ret", ARG, 3, ..., b"Project1", number, 1, b"[]")
 
 
 @TABLE.row("7.4", "an answer after the time-out is swallowed", slow=True)

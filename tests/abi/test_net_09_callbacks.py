@@ -42,6 +42,37 @@ def _(world: World) -> None:
     assert world.library.command("facts")[1] not in threads
 
 
+@TABLE.row("9.5", "time-outs come on a second thread also while a callback runs", fresh=True)
+def _(world: World) -> None:
+    peer = world.begin()
+    world.library.command("hold", "data")
+    peer.data(b"one")
+    network = world.library.expect("data", ARG, 3, ..., b"one").thread
+    number = world.library.call(*CALL[:-2], 10, b"[]")
+    threads = {
+        world.library.expect(kind, ARG, 3, None, b"p", number, -25, b"").thread
+        for kind in ("flow_ret", "flow_ack")
+    }
+    assert len(threads) == 1
+    assert not threads & {network, world.library.command("facts")[1]}
+    world.library.command("let_go", "data")
+    peer.frame()
+    world.nothing_called()
+
+
+@TABLE.row("9.5", "callbacks come while a time-out runs", fresh=True)
+def _(world: World) -> None:
+    peer = world.begin()
+    world.library.command("hold", "flow_ret")
+    number = world.library.call(*CALL[:-2], 10, b"[]")
+    peer.frame()
+    world.library.expect("flow_ret", ARG, 3, None, b"p", number, -25, b"")
+    peer.data(b"one")
+    world.library.expect("data", ARG, 3, ..., b"one")
+    world.library.command("let_go", "flow_ret")
+    world.library.expect("flow_ack", ARG, 3, None, b"p", number, -25, b"")
+
+
 def may_call(kind: str, name: str) -> None:
     """Every function works within a callback."""
 

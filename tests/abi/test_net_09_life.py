@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from smartbus.wire import Cmd
 from tests.abi.calls import CALL, NOTIFY, PING, SEND
 from tests.abi.library import FIVE, Hook
 from tests.abi.outcomes import Outcomes
@@ -130,6 +131,18 @@ def _(world: World) -> None:
     peer.data(b"go")
     world.library.expect("data", ARG, 3, ..., b"go")
     assert world.library.expect("inside").values == (None, -14)
+    peer.ended()
+    world.settle()
+
+
+@TABLE.row("9.1", "Release in a time-out", fresh=True, vendor=CRASHES)
+def _(world: World) -> None:
+    peer = world.begin()
+    world.library.command("inside", "flow_ret", ("Release",), SEND)
+    number = world.library.call(*CALL[:-2], 10, b"[]")
+    world.library.expect("flow_ret", ARG, 3, None, b"p", number, -25)
+    assert world.library.expect("inside").values == (None, -14)
+    assert peer.frame().cmd == Cmd.FLOW_CALL
     peer.ended()
     world.settle()
 

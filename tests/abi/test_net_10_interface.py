@@ -94,6 +94,16 @@ def _(world: World) -> None:
         world.library.expect("connection", ARG, client, UNIT, code)
 
 
+@TABLE.row("10.1", "memory that lacks is -19", fresh=True)
+def _(world: World) -> None:
+    """The other codes that a client makes up stand in the sections of their functions."""
+    peer = world.begin()
+    for function in (("SendData", 3, 1, 3, *OTHER), ("SendPing", 3, *OTHER)):
+        assert world.library.command("call_starved", 200_000_000, *function) == -19
+    assert world.library.call("SendData", 3, 1, 3, *OTHER, b"x", 1) == 0
+    assert peer.frame().data == b"x"
+
+
 @TABLE.row("10.2", "the header has 20 bytes with 32-bit sizes")
 def _(world: World) -> None:
     head = world.peer.data(b"abcde")

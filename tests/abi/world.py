@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from smartbus._c.abi import IPC_SOCKET_ENVIRONMENT
-from smartbus.wire import Address
+from smartbus.wire import Address, Registration
 from tests.abi.library import DEADLINE, Library
 from tests.abi.server import UNIT, Peer, Server
 
@@ -24,6 +24,12 @@ CLIENT = Address(19, 3, 18)
 USER, PASSWORD, INFO = b"alice", b"secret", b"info!"
 #: The callbacks' argument.
 ARG = 0x1234
+
+#: A pause that is meant takes a second at least; "at once" is far below it, though not always on
+#: a machine that is busy (seconds). So many times it is looked for.
+AT_ONCE, LOSSES = 0.5, 5
+#: A link that lived shorter may be given a pause (seconds).
+LIFE = 1.1
 
 
 class World:
@@ -105,6 +111,25 @@ class World:
         self.peer.accept()
         self.library.expect("connection", ARG, CLIENT.client_id, UNIT, 0)
         return self.peer
+
+    def expect_back_at_once(self, lose: Callable[[Peer], object]) -> Registration:
+        """Lose the registered `peer`; the client is here again at once, and is let in.
+
+        A busy machine holds up one return or another, a pause on purpose would hold up all: so it
+        is lost until a return was quick. Returns the last registration.
+        """
+        pauses: list[float] = []
+        while True:
+            self.watch(LIFE)
+            lose(self.peer)
+            told = self.library.expect("disconnect", ARG, CLIENT.client_id)
+            self.peer = self.server.peer()
+            pauses.append(self.peer.opened - told.at)
+            request = self.peer.accept()
+            self.library.expect("connection", ARG, CLIENT.client_id, UNIT, 0)
+            if pauses[-1] < AT_ONCE:
+                return request
+            assert len(pauses) < LOSSES, f"it came back after {pauses}"
 
     # ---- nothing ---------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smartbus.aio import SmartBusClient
+from smartbus.errors import NotInitializedError
 from smartbus.events import (
     Connected,
     ConnectFailed,
@@ -125,3 +126,10 @@ async def test_a_closed_subscription_hears_nothing(server: Server) -> None:
     await soon(heard.get())
     assert first == []
     await pair.client.close()
+
+
+async def test_a_closed_client_takes_no_subscription(server: Server) -> None:
+    pair = await connect(server)
+    await pair.client.close()
+    with pytest.raises(NotInitializedError):
+        pair.client.subscribe(print)

@@ -20,8 +20,9 @@ DEADLINE = TIMEOUT
 class Raw:
     """A client over a bare socket: it does only what a test says."""
 
-    def __init__(self, bus: Bus) -> None:
-        self.socket = socket.create_connection((bus.host, bus.port), timeout=DEADLINE)
+    def __init__(self, bus: Bus | tuple[str, int]) -> None:
+        address = (bus.host, bus.port) if isinstance(bus, Bus) else bus
+        self.socket = socket.create_connection(address, timeout=DEADLINE)
         host, port = self.socket.getsockname()
         self.address = f"{host}:{port}"
         self._parser = FrameParser()

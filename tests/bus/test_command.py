@@ -18,6 +18,8 @@ import pytest
 import smartbus
 from smartbus.bus import PasswordFile
 from smartbus.testing.waiting import TIMEOUT
+from smartbus.wire import HEADER_SIZE, Address, CmdType, encode_frame
+from tests.bus.raw import Raw
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 1.5 * TIMEOUT
@@ -80,6 +82,16 @@ def test_runs_until_it_is_told_to_stop(number: signal.Signals) -> None:
         assert process.communicate(timeout=DEADLINE) == ("", "")
 
 
+def test_several_signals_at_once_are_one() -> None:
+    with running() as (process, _, _):
+        process.send_signal(signal.SIGSTOP)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=DEADLINE)
+        assert (process.returncode, errors) == (0, "")
+
+
 def test_verbose_shows_bad_input_and_life() -> None:
     with running("-v") as (process, _, port):
         with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
@@ -91,6 +103,30 @@ def test_verbose_shows_bad_input_and_life() -> None:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=DEADLINE)
         assert "stopped" in errors
+
+
+def test_a_packet_of_more_than_max_frame_is_logged() -> None:
+    limit, sender, receiver = 100_000, Address(20, 1, 18), Address(30, 2, 18)
+    with (
+        running("--max-frame", str(limit)) as (process, _, port),
+        Raw(("127.0.0.1", port)) as sends,
+        Raw(("127.0.0.1", port)) as hears,
+    ):
+        assert sends.join(sender) == 0
+        assert hears.join(receiver) == 0
+        fits = encode_frame(sender, receiver, 1, CmdType.USER, bytes(limit - HEADER_SIZE))
+        assert len(fits) == limit
+        sends.socket.sendall(fits)
+        assert any(len(hears.receive().data) == limit - HEADER_SIZE for _ in range(3))
+        with suppress(ConnectionError):  # it does not read to the end
+            sends.socket.sendall(encode_frame(sender, receiver, 1, CmdType.USER, bytes(limit)))
+        assert sends.closed()
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert (
+            f"client 1 of unit 20 (type 18) at {sends.address} was closed for bad input: " in line
+        )
+        assert f"a packet of {limit + HEADER_SIZE} bytes is larger than the {limit} allowed" in line
 
 
 def test_listens_on_a_local_socket_too(tmp_path: Path) -> None:
@@ -140,6 +176,9 @@ def test_add_user(tmp_path: Path) -> None:
         (["--unit", "x"], 2, "invalid int value"),
         (["--ipc-mode", "rw"], 2, "'rw' is no octal number"),
         (["--ipc-mode", "7777"], 2, "'7777' is not between 0 and 0777"),
+        (["--max-frame", "8191"], 2, "'8191' is not a number of bytes from 8192 to 268435478"),
+        (["--max-frame", "268435479"], 2, "'268435479' is not a number of bytes"),
+        (["--max-frame", "64M"], 2, "'64M' is not a number of bytes"),
         (["--ipc-mode", "600"], 2, "--ipc-mode needs --ipc"),
         (["--ipc", ""], 2, "--ipc '' names no file"),
         (

@@ -39,11 +39,8 @@ def bus(path: str, smartbus_bus_factory: BusFactory) -> Bus:
 
 
 @pytest.fixture(autouse=True)
-def destroyed() -> Iterator[None]:
+def destroyed(smartbus_net: type[NetClient], smartbus_ipc: type[Client]) -> None:
     """End what a test made, also if it failed."""
-    yield
-    Client.destroy()
-    NetClient.finalize()
 
 
 @pytest.fixture(params=KINDS)

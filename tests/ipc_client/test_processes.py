@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from smartbus.bus import Bus
+from smartbus.ipc import Client
 from tests.ipc_client.kinds import KINDS
+from tests.net.orphans import CALLS
 from tests.net.recorder import DEADLINE
 from tests.net.test_processes import ROOT, run_python
 
 FORK = """
 import json, os, sys, warnings
 from pathlib import Path
-from smartbus.errors import ClientNotFoundError, NotInitializedError, OtherError
 from smartbus.ipc import Client
 from tests.ipc_client.kinds import arguments
+from tests.net.orphans import caught, complaints
 
 warnings.simplefilter("ignore", DeprecationWarning)  # about forking with threads
 kind = arguments(sys.argv[1], Path(sys.argv[2]))
@@ -28,28 +30,22 @@ client.wait_connected(20)
 read, write = os.pipe()
 pid = os.fork()
 if pid == 0:
-    found = []
-    try:
-        client.send_data(1, 3, 3, 0, 1, b"")
-    except ClientNotFoundError:
-        found.append("released")
-    try:
-        Client.get()
-    except NotInitializedError:
-        found.append("none")
-    try:
-        other = Client.create(6, 18, **kind)
+    told = {"client": complaints(client, None), "get": str(caught(Client.get))}
+    client.dispose()  # these have nothing to do
+    Client.destroy()
+    error = caught(Client.create, 6, 18, **kind)
+    told["create"] = str(error)
+    if error is None:
+        other = Client.get()
         other.activate()
         other.wait_connected(20)
         other.dispose()
-        found.append("connected")
-    except OtherError as error:
-        found.append("fork" if "fork" in str(error) else str(error))
-    os.write(write, json.dumps(found).encode())
+        told["afterwards"] = str(caught(Client.get))
+    os.write(write, json.dumps(told).encode())
     os._exit(0)
 os.waitpid(pid, 0)
 client.ping(3, 0, 1)
-print(json.dumps({"child": json.loads(os.read(read, 4096)), "connected": client.connected}))
+print(json.dumps({"child": json.loads(os.read(read, 10000)), "connected": client.connected}))
 client.dispose()
 """
 
@@ -124,11 +120,36 @@ print(json.dumps({"heard": [str(event) for event in heard]}))
 """
 
 
+TAKEN = """
+import json, sys
+from pathlib import Path
+from smartbus.errors import ClientExistsError
+from smartbus.ipc import Client
+from tests.ipc_client.kinds import arguments
+
+client = Client.create(0, 18, **arguments(sys.argv[1], Path(sys.argv[2])))
+client.activate()
+try:
+    client.wait_connected(20)
+except ClientExistsError as error:
+    print(json.dumps({"message": error.message}))
+Client.destroy()
+"""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fork(bus: Bus, kind: str, tmp_path: Path) -> None:
     result = run_python(FORK, kind, str(tmp_path))
-    assert result["child"] == ["released", "none", "connected" if kind == "core" else "fork"]
     assert result["connected"] is True
+    child = result["child"]
+    assert set(child["client"]) == CALLS - {"result"}
+    for call, told in (*child["client"].items(), ("get", child["get"])):
+        assert "belongs to the parent of this forked process: create() another" in told, call
+    if kind == "core":
+        assert child["create"] == "None"
+        assert child["afterwards"].endswith("there is no IPC client; create() one first")
+    else:
+        assert 'use the core, or start processes with multiprocessing\'s "spawn"' in child["create"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,3 +178,13 @@ def test_a_client_that_still_looked_for_its_server(path: str, kind: str, tmp_pat
 def test_a_library_that_goes_on_does_not_enter_python(path: str, tmp_path: Path) -> None:
     """It would crash when Python has ended."""
     assert run_python(QUIET, str(tmp_path), path)["heard"] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_client_id_that_another_process_has(bus: Bus, kind: str, tmp_path: Path) -> None:
+    with Client.create(0, 18, library="core") as first:
+        first.wait_connected(DEADLINE)
+        result = run_python(TAKEN, kind, str(tmp_path))
+        assert f"{bus.ipc_path} refused client 0: client exists already" in result["message"]
+        assert "choose another client id" in result["message"]
+        assert first.connected

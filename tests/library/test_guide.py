@@ -28,6 +28,7 @@ GUIDE = (ROOT / "docs" / "library.md").read_text("utf-8")
 FLOWS = {
     "Project1/Sum": "result = [sum(params)]",
     "Project1/Slow": "AsynchInvoke(SmartbusWaitNotify(params[0], 0, 60000))",
+    "Project1/Broken": "result = [1 / 0]",
 }
 
 EXAMPLES = re.findall(

@@ -6,6 +6,9 @@ The vendor's library is not here: it cannot be released, so it runs in processes
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,10 +22,8 @@ UNIT = 20
 
 
 @pytest.fixture(autouse=True)
-def finalized() -> Iterator[None]:
+def finalized(smartbus_net: type[Client]) -> None:
     """End what a test initialised, also if it failed."""
-    yield
-    Client.finalize()
 
 
 @pytest.fixture(params=["core", "abi"])
@@ -35,3 +36,20 @@ def net(kind: str) -> str:
     """The library, initialised as unit 20."""
     Client.initialize(UNIT, library="core", abi=kind == "abi")
     return kind
+
+
+@pytest.fixture
+def closing_port() -> Iterator[int]:
+    """A port of this machine where every connection is closed at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # the test is over
+                while True:
+                    server.accept()[0].close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()

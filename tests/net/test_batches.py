@@ -73,7 +73,7 @@ def test_many_to_all(net: str, bus: Bus) -> None:
         ((1, 3, 0, 0, 2, b"one"), TypeError, "datas must be many, not one bytes"),
         ((1, 3, 0, 0, 2, "one"), TypeError, "not one str"),
         ((1, 3, 0, 0, 2, [b"x", 5]), TypeError, "bytes-like"),
-        ((1, 3, 0, 0, 2, 5), TypeError, "iterable"),
+        ((1, 3, 0, 0, 2, 5), TypeError, "datas must be many, not one int"),
     ],
 )
 def test_bad_arguments(

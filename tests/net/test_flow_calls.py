@@ -284,7 +284,7 @@ def test_a_client_that_is_refused_when_it_comes_back(net: str, tmp_path: Path) -
     PasswordFile.add(tmp_path / "users", "anna", "secret")
     with Bus(host, port, users=tmp_path / "users"):
         for answer in (future, future.acknowledged):
-            with pytest.raises(FlowError, match="refused the client") as caught:
+            with pytest.raises(FlowError, match="refused client 1: user refused") as caught:
                 answer.result(DEADLINE)
             assert caught.value.code == -5
 

@@ -17,14 +17,15 @@ class ScriptedIpsc(SmartBusClient):
     Args:
         port: Of the bus.
         process: Process index.
+        unit: Of the bus.
         delay: Seconds between a flow call and its acknowledgement.
     """
 
     daemon = (19, 0)
     """Unit and client id of the daemon's first client."""
 
-    def __init__(self, port: int, process: int = 0, delay: float = 0.0) -> None:
-        super().__init__("127.0.0.1", port, 0, process, 2)
+    def __init__(self, port: int, process: int = 0, unit: int = 0, delay: float = 0.0) -> None:
+        super().__init__("127.0.0.1", port, unit, process, 2)
         self.on_packet = self._note
         self.notifies: list[Notify] = []
         self.calls: list[FlowCall] = []

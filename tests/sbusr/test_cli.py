@@ -12,7 +12,10 @@ import pytest
 
 from sbusr import __version__
 from smartbus.testing.waiting import PATIENCE
-from tests.sbusr.program import TIMEOUT, Program, children
+from tests.sbusr.program import PROGRAM, TIMEOUT, Program, children
+
+COMMAND = "from sbusr.cli import main; sys.exit(main())"
+"""What the installed command ``sbusr`` does."""
 
 
 @pytest.fixture
@@ -158,6 +161,33 @@ def test_settings_with_a_mistake(run: Callable[..., Program], directory: Path) -
     assert program.wait() == 3
     assert 'SMARTBUS_CONFIG.type: \'udp\' is neither "net" nor "ipc"' in program.text()
     assert "Traceback" not in program.text()
+
+
+def test_packages_that_are_missing(run: Callable[..., Program]) -> None:
+    """The library alone is installed, without what the daemon needs."""
+    program = run(program=("-c", f"import sys; sys.modules['tornado'] = None; {COMMAND}"))
+    assert program.wait() == 4
+    assert "pip install 'smartbus-client-python[daemon]'" in program.text()
+    assert "Traceback" not in program.text()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [(PROGRAM,), ("-c", f"import sys; {COMMAND}")],
+    ids=["sbusr_run.py", "sbusr"],
+)
+def test_ctrl_c_while_it_starts(
+    run: Callable[..., Program], directory: Path, program: tuple[str, ...]
+) -> None:
+    with (directory / "settings.py").open("a", encoding="utf-8") as settings:
+        settings.write(
+            "import os, signal\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # it may be ignored here
+            "os.kill(os.getpid(), signal.SIGINT)\n"
+        )
+    started = run(program=program)
+    assert started.wait() == 130
+    assert started.text() == ""
 
 
 def test_no_flows(run: Callable[..., Program]) -> None:

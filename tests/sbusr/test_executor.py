@@ -87,8 +87,30 @@ async def test_client_that_raises_costs_only_its_replies(
     for client in (Broken(), Refusing(), sink):
         executor.put(client, HEAD, request("add", [1, 2], 1))
     await sink.wait()
-    assert "1 replies could not be sent\n" in caplog.text
-    assert "1 replies could not be sent: error -2" in caplog.text
+    await executor.aclose()
+    text = "replies that could not be sent: 1, the last: "
+    assert f"{text}OSError: gone\nTraceback" in caplog.text
+    assert f"{text}to client 5 of unit 3: SMARTBUS_ERR_NOT_CONNECTED (-2)" in caplog.text
+
+
+async def test_many_replies_that_cannot_be_sent_are_few_lines(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refusing:
+        def notify_many(self, replies: list[Any], _: float) -> list[int]:
+            return [-12] * len(replies)
+
+    executor = await make(500, pool_processes=1)
+    for number in range(1000):
+        executor.put(Refusing(), HEAD, request("add", [1, 2], number))
+    await until(lambda: executor.open_requests == 0)
+    await executor.aclose()
+    counts = {"replies": 0, "requests": 0}
+    lines = [record.getMessage() for record in caplog.records if record.name == "sbusr.executor"]
+    for line in lines:
+        counts[line.split()[0]] += int(line.partition(": ")[2].partition(",")[0])
+    assert counts == {"replies": 1000, "requests": 500}
+    assert len(lines) < 50
 
 
 @pytest.mark.parametrize(
@@ -178,6 +200,19 @@ async def test_full_queue_answers_busy_at_once(make: Make, tmp_path: Path) -> No
     assert executor.open_requests == 0
     executor.put(sink, HEAD, request("echo", [1], "again"))
     assert (await sink.wait_for("again"))["result"] == 1
+
+
+async def test_stopping_is_not_blamed_for_what_was_refused_before(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor, sink = await make(1, 1), Sink()
+    for n in range(3):
+        executor.put(sink, HEAD, request("echo", [n], n))
+    await sink.wait(3)
+    await executor.aclose()
+    assert sink.results() == {"0": 0, "1": "error -32000", "2": "error -32000"}
+    assert caplog.text.count("requests answered with an error: 1, the last: [-32000]") == 2
+    assert "[-32003]" not in caplog.text
 
 
 async def test_full_queue_by_bytes(make: Make, tmp_path: Path) -> None:

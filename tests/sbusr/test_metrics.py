@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sbusr.executor import Executor
-from sbusr.metrics import BOUNDS, EXCEPTION, FAILED, INVALID, OK, Metrics, Tally, WorkerMetrics
+from sbusr.metrics import BOUNDS, EXCEPTION, FAILED, INVALID, OK, Histogram, Metrics, WorkerMetrics
 from smartbus.testing import wait_until_async as until
 from tests.sbusr.executors import Make
 from tests.sbusr.sink import Sink, head, request
@@ -22,7 +22,7 @@ HEAD = head()
 
 
 def counts(executor: Executor) -> dict[tuple[str, str], int]:
-    return {key: tally.count for key, tally in executor.metrics.calls.items()}
+    return {key: histogram.count for key, histogram in executor.metrics.calls.items()}
 
 
 async def ask(executor: Executor, *bodies: bytes) -> Sink:
@@ -108,16 +108,16 @@ async def test_it_costs_no_request_when_idle(make: Make) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, BOUNDS[0], 0.0002, BOUNDS[-1], 1e9])
 def test_a_bucket_has_what_is_not_above_its_bound(seconds: float) -> None:
-    tally = Tally()
-    tally.note(seconds)
-    (index,) = [number for number, count in enumerate(tally.buckets) if count]
+    histogram = Histogram()
+    histogram.note(seconds)
+    (index,) = [number for number, count in enumerate(histogram.buckets) if count]
     assert index == len(BOUNDS) or seconds <= BOUNDS[index]
     assert index == 0 or seconds > BOUNDS[index - 1]
 
 
 def test_what_was_taken_is_not_taken_again() -> None:
     worker, parent = WorkerMetrics(), Metrics()
-    held = worker.tally("m", OK)
+    held = worker.histogram("m", OK)
     held.note(0.5)
     parent.add(worker.take())
     assert worker.take() == []

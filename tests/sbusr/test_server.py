@@ -16,6 +16,7 @@ from sbusr.busclient import bus_clients
 from sbusr.server import Server, StartError
 from sbusr.webhandlers import FlowHandler, FlowInvokeAck
 from smartbus.bus import Bus
+from smartbus.testing import BusFactory
 from smartbus.testing import wait_until_async as until
 from tests.sbusr.daemon import Start
 from tests.sbusr.peer import ScriptedIpsc
@@ -163,6 +164,33 @@ async def test_chosen_and_random_ipsc(start: Start, bus: Bus) -> None:
                 break
         assert one.calls
         assert len(two.calls) > 5
+
+
+@only_net
+async def test_clients_of_two_buses(
+    start: Start, bus: Bus, smartbus_bus_factory: BusFactory, settings: config.Settings
+) -> None:
+    other = smartbus_bus_factory(unit_id=1)
+    first = settings.bus.clients[0]
+    second = config.ClientSettings(
+        local_client_id=1, local_client_type=19, master_host="127.0.0.1", master_port=other.port
+    )
+    settings.bus.clients[:] = [second, first]
+    daemon = await start()
+    async with ScriptedIpsc(bus.port) as zero, ScriptedIpsc(other.port, unit=1) as one:
+        await until(lambda: globalvars.ipsc_set == {(0, 0), (1, 0)})
+        for server, ipsc in ((0, zero), (1, one)):
+            status, answer = await daemon.fetch("/api/flow", {**GOOD, "server": server})
+            assert (status, answer.get("server")) == (200, server)
+            assert len(ipsc.calls) == 1
+        other.close()
+        await until(lambda: globalvars.ipsc_set == {(0, 0)})
+        assert (await daemon.fetch("/api/flow", {**GOOD, "server": 1}))[0] == 404
+        assert (await daemon.fetch("/api/flow", GOOD))[1]["server"] == 0
+        other.start()
+        await until(lambda: globalvars.ipsc_set == {(0, 0), (1, 0)})
+        assert (await daemon.fetch("/api/flow", {**GOOD, "server": 1}))[1]["server"] == 1
+        assert (len(zero.calls), len(one.calls)) == (2, 2)
 
 
 GOOD = {"project": "P", "flow": "F"}

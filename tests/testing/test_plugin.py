@@ -76,8 +76,10 @@ def test_fixtures_are_described(run: Run) -> None:
         "smartbus_client",
         "smartbus_client_factory",
         "smartbus_flows",
+        "smartbus_ipc",
         "smartbus_ipsc",
         "smartbus_ipsc_factory",
+        "smartbus_net",
         "smartbus_no_leaks",
     }
 
@@ -116,6 +118,33 @@ def test_overriding_the_bus(pytester: pytest.Pytester, run: Run) -> None:
         """
     )
     run().assert_outcomes(passed=1)
+
+
+def test_clients_of_the_process_itself(pytester: pytest.Pytester, run: Run) -> None:
+    """Each test finds no client, and what it leaves, even by failing, is gone afterwards."""
+    pytester.makepyfile(
+        """
+        import pytest
+        from smartbus import ipc, net
+        from smartbus.testing import wait_for_client
+
+        pytestmark = pytest.mark.usefixtures("smartbus_no_leaks")
+        net.Client.initialize(30)  # as a module that the tests import may do
+
+        @pytest.mark.parametrize("round", range(3))
+        def test_all(smartbus_bus, smartbus_net, smartbus_ipc, round):
+            assert smartbus_net is net.Client and smartbus_ipc is ipc.Client
+            assert net.Client.find(1) is None
+            net.Client.initialize(20)
+            client = net.Client.create(1, 18, smartbus_bus.host, smartbus_bus.port)
+            local = ipc.Client.create(2, 18)
+            for each in (client, local):
+                each.activate()
+                each.wait_connected(20)
+            assert round != 1, "one fails"
+        """
+    )
+    run("-k", "all").assert_outcomes(passed=2, failed=1)
 
 
 def test_names_are_imported_when_they_are_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -13,7 +14,7 @@ from os import getcwd
 from pathlib import Path
 from typing import Any
 
-from sbusr import globalvars
+from sbusr import globalvars, rpc
 from sbusr.jsonrpc import Error
 
 from .deep import inner_function as imported_sibling
@@ -200,6 +201,44 @@ def cached(a: Any) -> Any:
     return a
 
 
+async def gather(*delays: float) -> list[float]:
+    return list(await asyncio.gather(*(asyncio.sleep(delay, delay) for delay in delays)))
+
+
+async def fail_later() -> None:
+    await asyncio.sleep(0)
+    raise ValueError("later")
+
+
+async def leave_task() -> str:
+    asyncio.get_running_loop().create_task(asyncio.sleep(3600))
+    return "left"
+
+
+@rpc(name="renamed")
+def own_name(a: Any) -> Any:
+    return ["renamed", a]
+
+
+@rpc(timeout=0.3)
+def hasty(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@rpc
+def plain(a: Any) -> Any:
+    return a
+
+
+def grow(mebibytes: int) -> int:
+    _grown.append(b"x" * (mebibytes << 20))
+    return len(_grown)
+
+
+_grown: list[bytes] = []
+
+
 def _private() -> str:
     return "no"
 
@@ -242,6 +281,11 @@ class Thing(Base, dict):  # type: ignore[type-arg]
     @classmethod
     def _hidden(cls) -> str:
         return "no"
+
+    @classmethod
+    @rpc(name="klass_renamed", timeout=5)
+    def klass_own_name(cls) -> str:
+        return "renamed"
 
     class Nested:
         @staticmethod
