@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from smartbus.testing import waiting
+
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = str(ROOT / "sbusr_run.py")
-TIMEOUT = 30.0
+TIMEOUT = 1.5 * waiting.TIMEOUT
 
 ECHO_FLOW = """
 request = {"jsonrpc": "2.0", "id": uuid(), "method": "%s", "params": %s}
