@@ -10,14 +10,11 @@ import errno
 import logging
 import os
 import signal
-import socket
 import sys
 from argparse import Namespace
 from contextlib import AsyncExitStack
 from pathlib import Path
 from queue import Queue
-
-from tornado.httpserver import HTTPServer
 
 from smartbus.errors import SmartBusError
 
@@ -29,6 +26,7 @@ from .executor import Executor
 from .flows import FlowLauncher
 from .loggingqueue import LoggerHandler, QueueListener, drop_when_full
 from .webhandlers import FlowHandler, make_app
+from .webserver import WebServer
 
 __all__ = [
     "EXIT_FORCED",
@@ -52,10 +50,6 @@ EXIT_FORCED = 5
 
 ANSWER_TIME = 2.5
 """Seconds for requests in execution when stopping. With all else it stays below 5."""
-HTTP_GRACE = 0.2
-"""Seconds for the answers to flow calls that stopping has ended."""
-BODY_LIMIT = 1 << 20
-"""Longest HTTP request body, in bytes."""
 LOG_QUEUE = 10_000
 """Log records of workers that may wait to be written; more are dropped, and counted."""
 
@@ -182,30 +176,18 @@ class Server:
             FlowHandler.acks,
             self._settings.flow_ack_timeout,
         )
-        server = HTTPServer(
-            make_app(executor, launcher, bus_clients, globalvars.ipsc_set),
-            max_body_size=BODY_LIMIT,
-            idle_connection_timeout=60,
-        )
+        server = WebServer(make_app(executor, launcher, bus_clients, globalvars.ipsc_set))
         try:
-            listener = _listen(port, address)
+            self.http_port = server.start(port, address)
         except OSError as exc:
             # What comes after it is the address, a second time.
             problem = (exc.strerror or str(exc)).partition(" (while")[0]
             hint = _in_use(exc, "WEBSERVER_LISTEN in settings.py")
             raise StartError(f"HTTP cannot listen on {address}:{port}: {problem}{hint}") from exc
-        server.add_socket(listener)
-        cleanup.push_async_callback(self._stop_http, server)
-        self.http_port = listener.getsockname()[1]
-        _logger.info("HTTP on %s:%d", address or "*", self.http_port)
-
-    @staticmethod
-    async def _stop_http(server: HTTPServer) -> None:
-        server.stop()
-        FlowHandler.acks.close("the daemon is shutting down")
-        if FlowHandler.unanswered:  # those who wait are told
-            await asyncio.wait(set(FlowHandler.unanswered), timeout=HTTP_GRACE)
-        await server.close_all_connections()
+        cleanup.push_async_callback(server.close)
+        # Between the two, requests that wait for methods get their answers.
+        cleanup.push_async_callback(executor.aclose, ANSWER_TIME)
+        cleanup.callback(server.stop)
 
     async def _announce(self) -> None:
         """Say where everything is, once everything is there (``--embedded``)."""
@@ -247,19 +229,6 @@ def _in_use(exc: Exception, setting: str) -> str:
     if getattr(exc, "errno", None) != errno.EADDRINUSE:
         return ""
     return f". Is the daemon running already? Else change {setting}"
-
-
-def _listen(port: int, address: str) -> socket.socket:
-    """A listening socket; an empty address is every address of the machine."""
-    if not address and socket.has_dualstack_ipv6():
-        listener = socket.create_server(
-            ("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
-        )
-    else:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listener = socket.create_server((address, port), family=family, backlog=128)
-    listener.setblocking(False)
-    return listener
 
 
 def _welcome(settings: Settings, embedded: Embedded, http_port: int) -> str:

@@ -72,15 +72,10 @@ class FlowHandler(JsonHandler):
     _launch: asyncio.Task[Started] | None = None
     _answered: asyncio.Future[None] | None = None
 
-    def prepare(self) -> None:
-        """Note that a request is in progress."""
-        self._answered = asyncio.get_running_loop().create_future()
-        self.unanswered.add(self._answered)
-
     def on_finish(self) -> None:
-        """Note that it no longer is, and how it was answered."""
+        """Note how the request was answered."""
         self.outcomes[str(self.get_status())] += 1
-        if self._answered is not None:  # else the request did not get as far as `prepare`
+        if self._answered is not None:  # else it did not get as far as `post`
             self.unanswered.discard(self._answered)
             self._answered.set_result(None)
 
@@ -104,7 +99,9 @@ class FlowHandler(JsonHandler):
         seconds, or does not return in time.
         """
         launcher: FlowLauncher = self.settings["launcher"]
-        call = parse_flow_call(self.request.body)
+        call = parse_flow_call(self.body)
+        self._answered = asyncio.get_running_loop().create_future()
+        self.unanswered.add(self._answered)
         self._launch = asyncio.ensure_future(launcher.launch(call))
         try:
             await asyncio.wait([self._launch])
