@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import tornado.web
+
+from .browsers import host_of, is_cross_site, names_this_machine
+from .tokens import Scope, Tokens
 
 __all__ = ["BODY_LIMIT", "JsonHandler", "NotFoundHandler", "RequestError"]
 
@@ -40,7 +43,19 @@ class RequestError(tornado.web.HTTPError):
 # The body comes in pieces, so that it can be refused before it is there.
 @tornado.web.stream_request_body
 class JsonHandler(tornado.web.RequestHandler):
-    """Answers in JSON, whatever happens."""
+    """Answers in JSON, whatever happens.
+
+    The application's settings say who may come in: ``tokens`` (`Tokens`, or None for everybody)
+    and ``local`` (the listener is for this machine alone).
+    """
+
+    scope: ClassVar[Scope | None] = None
+    """What a token must be good for; None is open to everybody."""
+    acts: ClassVar[bool] = False
+    """Requests change something, so that no foreign web page may have them sent."""
+
+    caller = ""
+    """Name of the token that the request has, for the log."""
 
     def initialize(self) -> None:
         """Begin without a body."""
@@ -74,8 +89,36 @@ class JsonHandler(tornado.web.RequestHandler):
         Raises:
             RequestError: It is refused.
         """
+        self._check_browser()
+        if self.scope is not None:
+            self._check_token(self.scope)
         if self._announced() > BODY_LIMIT:
             raise _too_large()
+
+    def _check_browser(self) -> None:
+        headers = self.request.headers
+        if self.acts and is_cross_site(headers):
+            raise RequestError(403, "a page of another site may not ask for this")
+        # A foreign page that has the name rebound is a page of this site to the browser. But it
+        # has no token; so the name matters only where none is asked for.
+        if self.settings["local"] and self.settings["tokens"] is None:
+            host = host_of(headers)
+            if not names_this_machine(host):
+                raise RequestError(403, f"this is not {host or 'that host'}", host=host)
+
+    def _check_token(self, scope: Scope) -> None:
+        tokens: Tokens | None = self.settings["tokens"]
+        if tokens is None:
+            return
+        authorization = self.request.headers.get("Authorization")
+        if authorization is None:
+            raise _unauthorized("a bearer token is needed", "")
+        token = tokens.find(authorization)
+        if token is None:
+            raise _unauthorized("the bearer token is not known", ', error="invalid_token"')
+        if scope not in token.scopes:
+            raise RequestError(403, f"the token is not good for {scope!r}", scope=scope)
+        self.caller = token.name
 
     def data_received(self, chunk: bytes) -> None:
         """Take a piece of the body."""
@@ -153,6 +196,12 @@ class NotFoundHandler(JsonHandler):
     def admit(self) -> None:
         """Answer 404, to any method."""
         raise RequestError(404, f"nothing is at {self.request.path}")
+
+
+def _unauthorized(message: str, details: str) -> RequestError:
+    error = RequestError(401, message)
+    error.headers["WWW-Authenticate"] = f'Bearer realm="sbusr"{details}'
+    return error
 
 
 def _too_large() -> RequestError:

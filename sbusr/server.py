@@ -19,12 +19,14 @@ from queue import Queue
 from smartbus.errors import SmartBusError
 
 from . import globalvars
+from .browsers import is_loopback
 from .busclient import RPC_COMMAND, bus_clients, connect
 from .config import IpcSettings, Settings, SettingsError, load, set_up_logging
 from .embedded import Embedded, LocalEmbedded
 from .executor import Executor
 from .flows import FlowLauncher
 from .loggingqueue import LoggerHandler, QueueListener, drop_when_full
+from .tokens import Tokens
 from .webhandlers import FlowHandler, make_app
 from .webserver import WebServer
 
@@ -176,9 +178,20 @@ class Server:
             FlowHandler.acks,
             self._settings.flow_ack_timeout,
         )
-        server = WebServer(make_app(executor, launcher, bus_clients, globalvars.ipsc_set))
+        auth = self._settings.web_auth
+        app = make_app(
+            executor,
+            launcher,
+            bus_clients,
+            globalvars.ipsc_set,
+            tokens=None if auth is None else Tokens(auth),
+            local=is_loopback(address),
+        )
         try:
+            server = WebServer(app, self._settings.web_tls)
             self.http_port = server.start(port, address)
+        except SettingsError as exc:
+            raise StartError(str(exc)) from exc
         except OSError as exc:
             # What comes after it is the address, a second time.
             problem = (exc.strerror or str(exc)).partition(" (while")[0]
@@ -244,7 +257,8 @@ def _welcome(settings: Settings, embedded: Embedded, http_port: int) -> str:
         f"  RPC     client {client} of unit {unit}, command type {RPC_COMMAND}; see methods/",
     ]
     if http_port:
-        url = f"http://{settings.web_listen[1] or '127.0.0.1'}:{http_port}"
+        scheme = "http" if settings.web_tls is None else "https"
+        url = f"{scheme}://{settings.web_listen[1] or '127.0.0.1'}:{http_port}"
         # The example goes to unit 19, client 0, unless it is told where.
         where = "" if (unit, client) == (19, 0) else f", {unit}, {client}"
         params = f'["Hello", "Flow"{where}]'

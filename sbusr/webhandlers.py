@@ -38,6 +38,7 @@ from .flows import (
 )
 from .jsonhandler import JsonHandler, NotFoundHandler, RequestError
 from .monitoring import HealthHandler, MetricsHandler, ReadyHandler
+from .tokens import Tokens
 
 __all__ = [
     "FlowHandler",
@@ -59,6 +60,9 @@ _logger = logging.getLogger(__name__)
 
 class FlowHandler(JsonHandler):
     """``POST /api/flow``: start a flow, wait for IPSC's acknowledgement."""
+
+    scope = "flow"
+    acts = True
 
     acks: ClassVar[AckTable] = AckTable()
     """The calls that wait for their acknowledgement."""
@@ -143,6 +147,9 @@ _STATUS: dict[type[FlowError], int] = {
 
 class ResetHandler(JsonHandler):
     """``GET /sys/reset``: replace the worker processes, so that methods are loaded anew."""
+
+    scope = "reset"
+    acts = True
 
     async def get(self) -> None:
         """Answer 200 when all workers are new, 409 when the new code does not start."""
@@ -246,8 +253,20 @@ def make_app(
     launcher: FlowLauncher,
     clients: Callable[[], list[Any]],
     ipsc_set: Collection[tuple[int, int]],
+    *,
+    tokens: Tokens | None = None,
+    local: bool = True,
 ) -> tornado.web.Application:
-    """The HTTP application."""
+    """The HTTP application.
+
+    Args:
+        executor: To be reset, and watched.
+        launcher: Starts flows.
+        clients: Returns the bus clients.
+        ipsc_set: The IPSC processes on the bus.
+        tokens: Who may do what; None is everybody everything.
+        local: It is served to this machine alone.
+    """
     return tornado.web.Application(
         [
             (r"/api/flow", FlowHandler),
@@ -259,6 +278,8 @@ def make_app(
         default_handler_class=NotFoundHandler,
         executor=executor,
         launcher=launcher,
+        tokens=tokens,
+        local=local,
         clients=clients,
         collector=DaemonCollector(executor, clients, ipsc_set, FlowHandler.outcomes),
     )

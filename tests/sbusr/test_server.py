@@ -276,7 +276,7 @@ async def test_caller_that_goes_away_is_forgotten(
         stream: IOStream = await TCPClient().connect("127.0.0.1", daemon.server.http_port)
         body = json.dumps(GOOD).encode()
         await stream.write(
-            b"POST /api/flow HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            b"POST /api/flow HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
         )
         await stream.write(body)
         await until(lambda: len(FlowHandler.acks) == 1)
