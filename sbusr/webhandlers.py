@@ -1,4 +1,4 @@
-"""The HTTP interface: ``POST /api/flow`` starts a flow, ``GET /sys/reset`` reloads the methods.
+"""The HTTP interface: ``POST /api/flow`` starts a flow, ``/sys/reset`` reloads the methods.
 
 What is there for watching the daemon is in `monitoring`.
 
@@ -146,13 +146,18 @@ _STATUS: dict[type[FlowError], int] = {
 
 
 class ResetHandler(JsonHandler):
-    """``GET /sys/reset``: replace the worker processes, so that methods are loaded anew."""
+    """``/sys/reset``: replace the worker processes, so that methods are loaded anew."""
 
     scope = "reset"
     acts = True
 
     async def get(self) -> None:
+        """As `post`: the sbusr document has it so."""
+        await self.post()
+
+    async def post(self) -> None:
         """Answer 200 when all workers are new, 409 when the new code does not start."""
+        _logger.info("reset by HTTP: %s %s", self.request.remote_ip, self.caller)
         executor: Executor = self.settings["executor"]
         try:
             workers = await executor.reset()

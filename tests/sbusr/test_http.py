@@ -116,7 +116,7 @@ async def test_what_is_no_http_gets_400_and_no_more(start: Start, text: bytes) -
 
 
 @pytest.mark.parametrize(
-    ("path", "allowed"), [("/api/flow", "POST"), ("/healthz", "GET"), ("/sys/reset", "GET")]
+    ("path", "allowed"), [("/api/flow", "POST"), ("/healthz", "GET"), ("/sys/reset", "GET, POST")]
 )
 async def test_methods_that_there_are_stand_in_the_answer(
     start: Start, path: str, allowed: str
