@@ -143,6 +143,8 @@ class Settings(msgspec.Struct):
     web_auth: list[Token] | None
     """Who may use HTTP for what; None: everybody for everything."""
     web_tls: TlsSettings | None
+    web_rpc: bool
+    """Whether methods may be called by HTTP."""
     logging: dict[str, Any]
 
 
@@ -185,6 +187,7 @@ def check(module: ModuleType) -> Settings:
         ),
         web_auth=_optional(module, "WEB_AUTH", list[Token]),
         web_tls=_optional(module, "WEB_TLS", TlsSettings),
+        web_rpc=bool(_optional(module, "WEB_RPC", bool)),
         logging=_convert(module, "LOGGING_CONFIG", dict[str, Any]),
     )
     place = _where(module, "SMARTBUS_CONFIG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -56,6 +57,11 @@ class JsonHandler(tornado.web.RequestHandler):
 
     caller = ""
     """Name of the token that the request has, for the log."""
+
+    unanswered: ClassVar[set[asyncio.Future[None]]] = set()
+    """One for each request in `begin`, done when its answer was handed to the connection."""
+
+    _answered: asyncio.Future[None] | None = None
 
     def initialize(self) -> None:
         """Begin without a body."""
@@ -119,6 +125,17 @@ class JsonHandler(tornado.web.RequestHandler):
         if scope not in token.scopes:
             raise RequestError(403, f"the token is not good for {scope!r}", scope=scope)
         self.caller = token.name
+
+    def begin(self) -> None:
+        """Note that work begins whose answer the end of the daemon should wait for."""
+        self._answered = asyncio.get_running_loop().create_future()
+        self.unanswered.add(self._answered)
+
+    def on_finish(self) -> None:
+        """Note that there is an answer."""
+        if self._answered is not None:
+            self.unanswered.discard(self._answered)
+            self._answered.set_result(None)
 
     def data_received(self, chunk: bytes) -> None:
         """Take a piece of the body."""

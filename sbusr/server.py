@@ -186,6 +186,7 @@ class Server:
             globalvars.ipsc_set,
             tokens=None if auth is None else Tokens(auth),
             local=is_loopback(address),
+            rpc=self._settings.web_rpc,
         )
         try:
             server = WebServer(app, self._settings.web_tls)

@@ -38,6 +38,7 @@ from .flows import (
 )
 from .jsonhandler import JsonHandler, NotFoundHandler, RequestError
 from .monitoring import HealthHandler, MetricsHandler, ReadyHandler
+from .rpchandler import RpcHandler
 from .tokens import Tokens
 
 __all__ = [
@@ -67,21 +68,15 @@ class FlowHandler(JsonHandler):
     acks: ClassVar[AckTable] = AckTable()
     """The calls that wait for their acknowledgement."""
 
-    unanswered: ClassVar[set[asyncio.Future[None]]] = set()
-    """One for each request in progress, done when its answer was handed to the connection."""
-
     outcomes: ClassVar[Counter[str]] = Counter()
     """Requests answered, by HTTP status."""
 
     _launch: asyncio.Task[Started] | None = None
-    _answered: asyncio.Future[None] | None = None
 
     def on_finish(self) -> None:
         """Note how the request was answered."""
+        super().on_finish()
         self.outcomes[str(self.get_status())] += 1
-        if self._answered is not None:  # else it did not get as far as `post`
-            self.unanswered.discard(self._answered)
-            self._answered.set_result(None)
 
     @classmethod
     def set_flow_ack(cls, ack: FlowInvokeAck) -> None:
@@ -104,8 +99,7 @@ class FlowHandler(JsonHandler):
         """
         launcher: FlowLauncher = self.settings["launcher"]
         call = parse_flow_call(self.body)
-        self._answered = asyncio.get_running_loop().create_future()
-        self.unanswered.add(self._answered)
+        self.begin()
         self._launch = asyncio.ensure_future(launcher.launch(call))
         try:
             await asyncio.wait([self._launch])
@@ -157,6 +151,7 @@ class ResetHandler(JsonHandler):
 
     async def post(self) -> None:
         """Answer 200 when all workers are new, 409 when the new code does not start."""
+        self.begin()
         _logger.info("reset by HTTP: %s %s", self.request.remote_ip, self.caller)
         executor: Executor = self.settings["executor"]
         try:
@@ -261,6 +256,7 @@ def make_app(
     *,
     tokens: Tokens | None = None,
     local: bool = True,
+    rpc: bool = False,
 ) -> tornado.web.Application:
     """The HTTP application.
 
@@ -271,15 +267,19 @@ def make_app(
         ipsc_set: The IPSC processes on the bus.
         tokens: Who may do what; None is everybody everything.
         local: It is served to this machine alone.
+        rpc: There is ``/api/rpc``.
     """
+    handlers: list[Any] = [
+        (r"/api/flow", FlowHandler),
+        (r"/sys/reset", ResetHandler),
+        (r"/healthz", HealthHandler),
+        (r"/readyz", ReadyHandler),
+        (r"/metrics", MetricsHandler),
+    ]
+    if rpc:
+        handlers.append((r"/api/rpc", RpcHandler))
     return tornado.web.Application(
-        [
-            (r"/api/flow", FlowHandler),
-            (r"/sys/reset", ResetHandler),
-            (r"/healthz", HealthHandler),
-            (r"/readyz", ReadyHandler),
-            (r"/metrics", MetricsHandler),
-        ],
+        handlers,
         default_handler_class=NotFoundHandler,
         executor=executor,
         launcher=launcher,

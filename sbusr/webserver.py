@@ -14,6 +14,7 @@ from tornado.httpserver import HTTPServer
 
 from .browsers import is_loopback
 from .config import SettingsError, TlsSettings
+from .jsonhandler import JsonHandler
 from .webhandlers import FlowHandler
 
 __all__ = ["WebServer"]
@@ -24,6 +25,8 @@ BODY_TIME = 60.0
 """Seconds that a request's body may take to come."""
 IDLE_TIME = 60.0
 """Seconds that a connection may be idle."""
+
+_WHY = "the daemon is shutting down"
 
 _logger = logging.getLogger(__name__)
 
@@ -81,12 +84,13 @@ class WebServer:
     def stop(self) -> None:
         """Take no more connections; tell those who wait for a flow."""
         self._server.stop()
-        FlowHandler.acks.close("the daemon is shutting down")
+        FlowHandler.acks.close(_WHY)
 
     async def close(self) -> None:
         """End all connections, after a moment for the answers that are due."""
-        if FlowHandler.unanswered:
-            await asyncio.wait(set(FlowHandler.unanswered), timeout=GRACE)
+        FlowHandler.acks.close(_WHY)  # for those who came since over an old connection
+        if JsonHandler.unanswered:
+            await asyncio.wait(set(JsonHandler.unanswered), timeout=GRACE)
         await self._server.close_all_connections()
 
 

@@ -60,7 +60,7 @@ def test_the_documents_own_values_are_accepted() -> None:
 
 def test_settings_that_came_later_may_be_missing() -> None:
     made = module()
-    for name in ("WEB_AUTH", "WEB_TLS"):
+    for name in ("WEB_AUTH", "WEB_TLS", "WEB_RPC"):
         delattr(made, name)
     assert config.check(made) == config.check(module())
 
@@ -98,6 +98,7 @@ def test_settings_that_came_later_may_be_missing() -> None:
         (auth(scopes=["all"]), "WEB_AUTH[0].scopes[0]: Invalid enum value 'all'"),
         (auth(scopes=[]), "WEB_AUTH[0].scopes: Expected `array` of length >= 1"),
         (auth(token="t"), "WEB_AUTH[0]: Object contains unknown field `token`"),
+        (module(WEB_RPC=1), "WEB_RPC: Expected `bool`, got `int`"),
         (module(WEB_TLS={}), "WEB_TLS: Object missing required field `certfile`"),
         (module(WEB_TLS={"certfile": 1}), "WEB_TLS.certfile: Expected `str`, got `int`"),
         (client(encoding="utf-9"), "SMARTBUS_CONFIG['clients'][0]: unknown encoding: utf-9"),

@@ -24,6 +24,7 @@ SCOPED: dict[Scope, tuple[str, str]] = {
     "flow": ("POST", "/api/flow"),
     "reset": ("GET", "/sys/reset"),
     "metrics": ("GET", "/metrics"),
+    "rpc": ("POST", "/api/rpc"),
 }
 
 
@@ -37,6 +38,7 @@ def guarded(settings: config.Settings) -> config.Settings:
     settings.web_auth = [
         Token(name=f"for {scope}", sha256=tokens.digest(scope), scopes=[scope]) for scope in SCOPED
     ]
+    settings.web_rpc = True
     return settings
 
 
@@ -72,10 +74,11 @@ async def test_a_stranger_is_refused_before_the_body_is_read(
 
 
 @pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://x"}])
-@pytest.mark.parametrize("target", [SCOPED["flow"], SCOPED["reset"]])
+@pytest.mark.parametrize("target", [SCOPED["flow"], SCOPED["reset"], SCOPED["rpc"]])
 async def test_pages_of_others_may_do_nothing(
-    start: Start, headers: dict[str, str], target: tuple[str, str]
+    start: Start, guarded: config.Settings, headers: dict[str, str], target: tuple[str, str]
 ) -> None:
+    guarded.web_auth = None
     daemon = await start()
     method, path = target
     response = await daemon.raw(path, None, method, headers)
