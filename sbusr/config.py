@@ -19,12 +19,15 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from .tokens import Token
+
 __all__ = [
     "ClientSettings",
     "IpcSettings",
     "NetSettings",
     "Settings",
     "SettingsError",
+    "TlsSettings",
     "load",
     "set_up_logging",
 ]
@@ -117,6 +120,15 @@ class ExecutorSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_rss_mb: Positive | None = None
 
 
+class TlsSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """``WEB_TLS``: files in PEM format."""
+
+    certfile: Annotated[str, Meta(min_length=1)]
+    """The certificate, and those between it and its root."""
+    keyfile: Annotated[str, Meta(min_length=1)] | None = None
+    """Its key; None: it is in ``certfile``."""
+
+
 class Settings(msgspec.Struct):
     """All settings."""
 
@@ -128,6 +140,11 @@ class Settings(msgspec.Struct):
     """Seconds."""
     web_listen: tuple[int, str]
     """Port and address."""
+    web_auth: list[Token] | None
+    """Who may use HTTP for what; None: everybody for everything."""
+    web_tls: TlsSettings | None
+    web_rpc: bool
+    """Whether methods may be called by HTTP."""
     logging: dict[str, Any]
 
 
@@ -168,6 +185,9 @@ def check(module: ModuleType) -> Settings:
         web_listen=_convert(
             module, "WEBSERVER_LISTEN", tuple[Annotated[int, Meta(ge=0, le=65535)], str]
         ),
+        web_auth=_optional(module, "WEB_AUTH", list[Token]),
+        web_tls=_optional(module, "WEB_TLS", TlsSettings),
+        web_rpc=bool(_optional(module, "WEB_RPC", bool)),
         logging=_convert(module, "LOGGING_CONFIG", dict[str, Any]),
     )
     place = _where(module, "SMARTBUS_CONFIG")
@@ -213,6 +233,11 @@ def _convert(module: ModuleType, name: str, kind: Any) -> Any:
         problem, _, path = str(exc).partition(" - at `$")
         place = name + path.rstrip("`")
         raise SettingsError(_where(module, f"{place}: {problem}")) from None
+
+
+def _optional(module: ModuleType, name: str, kind: Any) -> Any:
+    """A setting that came later than the document: it may be missing, which is the same as None."""
+    return _convert(module, name, kind) if getattr(module, name, None) is not None else None
 
 
 def set_up_logging(config: dict[str, Any], *, verbose: bool = False) -> None:

@@ -10,25 +10,25 @@ import errno
 import logging
 import os
 import signal
-import socket
 import sys
 from argparse import Namespace
 from contextlib import AsyncExitStack
 from pathlib import Path
 from queue import Queue
 
-from tornado.httpserver import HTTPServer
-
 from smartbus.errors import SmartBusError
 
 from . import globalvars
+from .browsers import is_loopback
 from .busclient import RPC_COMMAND, bus_clients, connect
 from .config import IpcSettings, Settings, SettingsError, load, set_up_logging
 from .embedded import Embedded, LocalEmbedded
 from .executor import Executor
 from .flows import FlowLauncher
 from .loggingqueue import LoggerHandler, QueueListener, drop_when_full
+from .tokens import Tokens
 from .webhandlers import FlowHandler, make_app
+from .webserver import WebServer
 
 __all__ = [
     "EXIT_FORCED",
@@ -52,10 +52,6 @@ EXIT_FORCED = 5
 
 ANSWER_TIME = 2.5
 """Seconds for requests in execution when stopping. With all else it stays below 5."""
-HTTP_GRACE = 0.2
-"""Seconds for the answers to flow calls that stopping has ended."""
-BODY_LIMIT = 1 << 20
-"""Longest HTTP request body, in bytes."""
 LOG_QUEUE = 10_000
 """Log records of workers that may wait to be written; more are dropped, and counted."""
 
@@ -182,31 +178,30 @@ class Server:
             FlowHandler.acks,
             self._settings.flow_ack_timeout,
         )
-        server = HTTPServer(
-            make_app(executor, launcher, bus_clients, globalvars.ipsc_set),
-            max_body_size=BODY_LIMIT,
-            idle_connection_timeout=60,
+        auth = self._settings.web_auth
+        app = make_app(
+            executor,
+            launcher,
+            bus_clients,
+            globalvars.ipsc_set,
+            tokens=None if auth is None else Tokens(auth),
+            local=is_loopback(address),
+            rpc=self._settings.web_rpc,
         )
         try:
-            listener = _listen(port, address)
+            server = WebServer(app, self._settings.web_tls)
+            self.http_port = server.start(port, address)
+        except SettingsError as exc:
+            raise StartError(str(exc)) from exc
         except OSError as exc:
             # What comes after it is the address, a second time.
             problem = (exc.strerror or str(exc)).partition(" (while")[0]
             hint = _in_use(exc, "WEBSERVER_LISTEN in settings.py")
             raise StartError(f"HTTP cannot listen on {address}:{port}: {problem}{hint}") from exc
-        server.add_socket(listener)
-        FlowHandler.acks.open()
-        cleanup.push_async_callback(self._stop_http, server)
-        self.http_port = listener.getsockname()[1]
-        _logger.info("HTTP on %s:%d", address or "*", self.http_port)
-
-    @staticmethod
-    async def _stop_http(server: HTTPServer) -> None:
-        server.stop()
-        FlowHandler.acks.close("the daemon is shutting down")
-        if FlowHandler.unanswered:  # those who wait are told
-            await asyncio.wait(set(FlowHandler.unanswered), timeout=HTTP_GRACE)
-        await server.close_all_connections()
+        cleanup.push_async_callback(server.close)
+        # Between the two, requests that wait for methods get their answers.
+        cleanup.push_async_callback(executor.aclose, ANSWER_TIME)
+        cleanup.callback(server.stop)
 
     async def _announce(self) -> None:
         """Say where everything is, once everything is there (``--embedded``)."""
@@ -250,19 +245,6 @@ def _in_use(exc: Exception, setting: str) -> str:
     return f". Is the daemon running already? Else change {setting}"
 
 
-def _listen(port: int, address: str) -> socket.socket:
-    """A listening socket; an empty address is every address of the machine."""
-    if not address and socket.has_dualstack_ipv6():
-        listener = socket.create_server(
-            ("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
-        )
-    else:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listener = socket.create_server((address, port), family=family, backlog=128)
-    listener.setblocking(False)
-    return listener
-
-
 def _welcome(settings: Settings, embedded: Embedded, http_port: int) -> str:
     bus = settings.bus
     if isinstance(bus, IpcSettings):
@@ -276,7 +258,8 @@ def _welcome(settings: Settings, embedded: Embedded, http_port: int) -> str:
         f"  RPC     client {client} of unit {unit}, command type {RPC_COMMAND}; see methods/",
     ]
     if http_port:
-        url = f"http://{settings.web_listen[1] or '127.0.0.1'}:{http_port}"
+        scheme = "http" if settings.web_tls is None else "https"
+        url = f"{scheme}://{settings.web_listen[1] or '127.0.0.1'}:{http_port}"
         # The example goes to unit 19, client 0, unless it is told where.
         where = "" if (unit, client) == (19, 0) else f", {unit}, {client}"
         params = f'["Hello", "Flow"{where}]'

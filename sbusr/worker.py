@@ -384,7 +384,7 @@ def _run(link: Link, progress: memoryview) -> int:
     worker = Worker(link, calls, progress, give_back=config.give_back)
     worker.catch_signals()
     try:
-        methods.load()
+        methods.load(whole=config.whole)
     except BaseException as exc:  # noqa: BLE001 - SystemExit too
         message = f"{type(exc).__name__}: {exc}"
         link.send_json(FAILED, {"message": message, "traceback": _traceback(exc)})
