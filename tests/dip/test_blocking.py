@@ -289,6 +289,7 @@ def test_all_connections_are_busy(path: str, monkeypatch: pytest.MonkeyPatch) ->
         sending(lambda: client.send_json(1)) as outcome,
         accept(listening) as peer,
     ):
+        assert peer.recv(100) == FRAME
         with pytest.raises(errors.ConnectionAquireTimeout, match="All 1 connections"):
             client.send_json(1)
         peer.sendall(b"ok")

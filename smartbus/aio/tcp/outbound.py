@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .spin import Spinner
 
 __all__ = ["Outbound"]
 
@@ -22,10 +25,11 @@ class Outbound:
         full: The transport wants no more for now.
     """
 
-    def __init__(self, transport: asyncio.WriteTransport) -> None:
-        """Write to `transport`."""
+    def __init__(self, transport: asyncio.WriteTransport, spinner: Spinner) -> None:
+        """Write to `transport`; `spinner` is told what is written alone."""
         self._loop = asyncio.get_running_loop()
         self._transport = transport
+        self._spinner = spinner
         self._held: list[bytes] = []
         self._size = 0
         self._at_once = True
@@ -39,6 +43,7 @@ class Outbound:
         if self._at_once:
             self._at_once = False
             self._transport.write(data)
+            self._spinner.sent()
             return
         if not self._scheduled:
             self._scheduled = True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smartbus.aio.tcp import Client, KeepAlive, MsgType, OneClientServer, TcpClient
+from smartbus.errors import ArgumentError
 from smartbus.testing import wait_until_async as until
 from tests.aio.peers import soon
 from tests.aio.tcp.ends import (
@@ -47,6 +48,8 @@ BAD: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"terminator": b""}, ValueError),
     ({"terminator": None}, ValueError),
     ({"limit": 0}, ValueError),
+    ({"write_timeout": -1}, ArgumentError),
+    ({"close_timeout": None}, TypeError),
 ]
 
 
@@ -58,6 +61,14 @@ async def test_bad_arguments(arguments: dict[str, Any], error: type[Exception]) 
         TcpClient(HOST, 1, Inbox(), **arguments)
     with pytest.raises(error):
         OneClientServer(HOST, 0, LOG, **arguments)
+
+
+@pytest.mark.parametrize("name", ["idle", "count", "interval"])
+async def test_bad_keep_alive(name: str) -> None:
+    with pytest.raises(ArgumentError, match=name):
+        KeepAlive(**{name: 0})
+    with pytest.raises(TypeError, match=name):
+        KeepAlive(**{name: 1.5})  # type: ignore[arg-type]
 
 
 async def test_callbacks_of_all_kinds(server: Server) -> None:
@@ -350,6 +361,16 @@ async def test_what_was_written_arrives_before_the_end(server: Server) -> None:
 async def _expect_numbers(peer: Peer, count: int) -> None:
     lines = (await soon(peer.reader.read(-1))).split(b"\r\n")
     assert lines == [*(b"%d" % number for number in range(count)), b""]
+
+
+async def test_closing_while_the_peer_is_behind(server: Server) -> None:
+    async with pair(server, close_timeout=30) as (client, peer):
+        writing = await fill(client)
+        data, _ = await asyncio.gather(soon(peer.reader.read(-1)), client.close())
+        assert len(data) == 32 << 20
+        await asyncio.wait({writing})
+        writing.exception()  # it may have learnt of the end first
+        assert client.done_task.done()
 
 
 async def test_closing_does_not_wait_for_ever(server: Server) -> None:
