@@ -38,6 +38,16 @@ ClientId = Annotated[int, Meta(ge=0, le=255)]
 ClientType = Annotated[int, Meta(ge=2, le=255)]
 
 
+_NAMES = {
+    "executor": "EXECUTOR_CONFIG",
+    "bus": "SMARTBUS_CONFIG",
+    "notify_ttl": "SMARTBUS_NOTIFY_TTL",
+    "web_listen": "WEBSERVER_LISTEN",
+    "logging": "LOGGING_CONFIG",
+}
+"""Names in the settings module that are not just the field's."""
+
+
 class SettingsError(Exception):
     """The settings cannot be used; the text says which one, and why."""
 
@@ -117,8 +127,8 @@ class ExecutorSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_rss_mb: Positive | None = None
 
 
-class Settings(msgspec.Struct):
-    """All settings."""
+class Settings(msgspec.Struct, rename=lambda field: _NAMES.get(field, field.upper())):
+    """All settings; as JSON they have the names of the settings module."""
 
     executor: ExecutorSettings
     bus: NetSettings | IpcSettings

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from argparse import Namespace
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from queue import Queue
 
@@ -21,34 +21,17 @@ from tornado.httpserver import HTTPServer
 
 from smartbus.errors import SmartBusError
 
-from . import globalvars
+from . import exits, globalvars
 from .busclient import RPC_COMMAND, bus_clients, connect
 from .config import IpcSettings, Settings, SettingsError, load, set_up_logging
 from .embedded import Embedded, LocalEmbedded
 from .executor import Executor
 from .flows import FlowLauncher
 from .loggingqueue import LoggerHandler, QueueListener, drop_when_full
+from .pidfile import PidFile, PidFileError
 from .webhandlers import FlowHandler, make_app
 
-__all__ = [
-    "EXIT_FORCED",
-    "EXIT_OK",
-    "EXIT_SETTINGS",
-    "EXIT_START",
-    "Server",
-    "StartError",
-    "run",
-    "stop",
-]
-
-EXIT_OK = 0
-"""Stopped, as asked."""
-EXIT_SETTINGS = 3
-"""The settings cannot be used."""
-EXIT_START = 4
-"""Something cannot be started: an address is in use, the C library is missing."""
-EXIT_FORCED = 5
-"""A second signal came while stopping: requests may be unanswered."""
+__all__ = ["Server", "StartError", "run", "stop"]
 
 ANSWER_TIME = 2.5
 """Seconds for requests in execution when stopping. With all else it stays below 5."""
@@ -239,7 +222,7 @@ class Server:
         if self._embedded is not None:
             self._embedded.kill()
         logging.shutdown()
-        os._exit(EXIT_FORCED)
+        os._exit(exits.FORCED)
 
 
 def _in_use(exc: Exception, setting: str) -> str:
@@ -293,7 +276,7 @@ def run(args: Namespace) -> int:
     """Run the daemon until it is stopped by `stop` or a signal (seed: "server module").
 
     Args:
-        args: The command line, see `sbusr.cli`.
+        args: The command line, see `sbusr.commands.run`.
 
     Returns:
         The exit code.
@@ -303,7 +286,7 @@ def run(args: Namespace) -> int:
         set_up_logging(settings.logging, verbose=args.verbose)
     except SettingsError as exc:
         sys.stderr.write(f"sbusr: {exc}\n")
-        return EXIT_SETTINGS
+        return exits.SETTINGS
     globalvars.prog_args = args
 
     async def serve() -> None:
@@ -317,14 +300,15 @@ def run(args: Namespace) -> int:
     # A signal that comes before the server has its handlers waits for them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        asyncio.run(serve())
-    except StartError as exc:
+        with PidFile(args.pid_file) if args.pid_file else nullcontext():
+            asyncio.run(serve())
+    except (StartError, PidFileError) as exc:
         _logger.error("%s", exc)  # noqa: TRY400 - it is for people, who need no traceback
-        return EXIT_START
+        return exits.UNAVAILABLE
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         logging.shutdown()
-    return EXIT_OK
+    return exits.OK
 
 
 def stop() -> None:
