@@ -12,12 +12,15 @@ import importlib
 import logging
 import logging.config
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
+
+from . import mistakes
 
 __all__ = [
     "ClientSettings",
@@ -27,6 +30,7 @@ __all__ = [
     "SettingsError",
     "load",
     "set_up_logging",
+    "stray_names",
 ]
 
 NAME = "settings"
@@ -168,8 +172,9 @@ def check(module: ModuleType) -> Settings:
     """
     bus = _value(module, "SMARTBUS_CONFIG")
     if isinstance(bus, dict) and "type" in bus and bus["type"] not in ("net", "ipc"):
-        where = _where(module, "SMARTBUS_CONFIG.type")
-        raise SettingsError(f'{where}: {bus["type"]!r} is neither "net" nor "ipc"')
+        where = mistakes.place(module, "SMARTBUS_CONFIG", ("type",))
+        text = f'SMARTBUS_CONFIG.type: {bus["type"]!r} is neither "net" nor "ipc"'
+        raise SettingsError(f"{where}: {text}")
     settings = Settings(
         executor=_convert(module, "EXECUTOR_CONFIG", ExecutorSettings),
         bus=_convert(module, "SMARTBUS_CONFIG", NetSettings | IpcSettings),
@@ -180,7 +185,7 @@ def check(module: ModuleType) -> Settings:
         ),
         logging=_convert(module, "LOGGING_CONFIG", dict[str, Any]),
     )
-    place = _where(module, "SMARTBUS_CONFIG")
+    place = f"{mistakes.place(module, 'SMARTBUS_CONFIG')}: SMARTBUS_CONFIG"
     if isinstance(settings.bus, IpcSettings):
         _check_encoding(settings.bus.instance.encoding, f"{place}['instance']")
     else:
@@ -205,24 +210,32 @@ def _check_encoding(name: str, place: str) -> None:
         raise SettingsError(f"{place}: {exc}") from exc
 
 
-def _where(module: ModuleType, what: str) -> str:
-    return f"{getattr(module, '__file__', None) or module.__name__}: {what}"
+def stray_names() -> Iterator[tuple[int, str]]:
+    """What in the settings module looks like a setting and is none; after `load`.
+
+    Yields:
+        Level for the log, and what is to say. It is a warning where a setting may have been meant;
+        other names may be for the methods.
+    """
+    known = [field.encode_name for field in msgspec.structs.fields(Settings)]
+    for text, meant in mistakes.strays(sys.modules[NAME], known):
+        yield logging.WARNING if meant else logging.DEBUG, text
 
 
 def _value(module: ModuleType, name: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        raise SettingsError(_where(module, f"{name} is missing")) from None
+        meant = mistakes.near(name, filter(str.isupper, vars(module)))
+        hint = meant.replace("did you mean", "is it")
+        raise SettingsError(f"{mistakes.place(module)}: {name} is missing{hint}") from None
 
 
 def _convert(module: ModuleType, name: str, kind: Any) -> Any:
     try:
         return msgspec.convert(_value(module, name), kind)
     except msgspec.ValidationError as exc:
-        problem, _, path = str(exc).partition(" - at `$")
-        place = name + path.rstrip("`")
-        raise SettingsError(_where(module, f"{place}: {problem}")) from None
+        raise SettingsError(mistakes.describe(module, name, kind, str(exc))) from None
 
 
 def set_up_logging(config: dict[str, Any], *, verbose: bool = False) -> None:

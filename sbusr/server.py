@@ -23,7 +23,7 @@ from smartbus.errors import SmartBusError
 
 from . import exits, globalvars
 from .busclient import RPC_COMMAND, bus_clients, connect
-from .config import IpcSettings, Settings, SettingsError, load, set_up_logging
+from .config import IpcSettings, Settings, SettingsError, load, set_up_logging, stray_names
 from .embedded import Embedded, LocalEmbedded
 from .executor import Executor
 from .flows import FlowLauncher
@@ -287,6 +287,8 @@ def run(args: Namespace) -> int:
     except SettingsError as exc:
         sys.stderr.write(f"sbusr: {exc}\n")
         return exits.SETTINGS
+    for level, text in stray_names():
+        _logger.log(level, "%s", text)
     globalvars.prog_args = args
 
     async def serve() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import re
 import sys
 from typing import Any
@@ -40,9 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     problems = []
+    warnings: list[str] = []
     settings = None
     try:
         settings = masked(msgspec.to_builtins(config.load(), enc_hook=repr, str_keys=True))
+        warnings = [text for level, text in config.stray_names() if level >= logging.WARNING]
     except config.SettingsError as exc:
         problems.append({"module": config.NAME, "message": str(exc), "traceback": ""})
     found = survey()
@@ -56,10 +59,11 @@ def run(args: argparse.Namespace) -> int:
                 "settings": settings,
                 "methods": found["methods"],
                 "problems": problems,
+                "warnings": warnings,
             }
         )
     else:
-        _show(file, settings, found["methods"], problems)
+        _show(file, settings, found["methods"], problems, warnings)
     return exits.SETTINGS if problems else exits.OK
 
 
@@ -77,6 +81,7 @@ def _show(
     settings: dict[str, Any] | None,
     methods: list[dict[str, Any]],
     problems: list[dict[str, str]],
+    warnings: list[str],
 ) -> None:
     if settings is not None:
         put(paint(f"settings ({file})", "bold"))
@@ -89,6 +94,8 @@ def _show(
         limit = f" [{each['timeout']:g} s at most]" if each["timeout"] else ""
         rows.append((each["name"] + each["signature"], each["doc"] + limit))
     put("\n".join(table(rows)) if rows else "  none")
+    for text in warnings:
+        put(f"{paint('warning', 'yellow')}: {text}")
     for problem in problems:
         put(f"{paint('problem', 'red')} in {problem['module']}: {problem['message']}")
         if problem["traceback"]:

@@ -71,6 +71,19 @@ def test_problems(run: Run, directory: Path) -> None:
     assert [each["module"] for each in found["problems"]] == ["settings", "methods.broken"]
 
 
+def test_a_name_that_is_no_setting(run: Run, directory: Path) -> None:
+    with (directory / "settings.py").open("a") as file:
+        file.write('WEBSERVER_LISTENS = ("my own",)\n')
+    program = run("check")
+    assert program.wait() == 0
+    text = "warning: {}: WEBSERVER_LISTENS is no setting of the daemon; did you mean `{}`?"
+    lines = (directory / "settings.py").read_text("utf-8").splitlines()
+    place = f"{directory / 'settings.py'}:{len(lines)}"
+    assert text.format(place, "WEBSERVER_LISTEN") in program.text()
+    daemon = run("-W")
+    daemon.until_says(text.partition(": ")[2].format(place, "WEBSERVER_LISTEN"))
+
+
 # ---- what requests may call ----------------------------------------------------------------------
 
 
