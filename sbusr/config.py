@@ -12,6 +12,7 @@ import importlib
 import logging
 import logging.config
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from . import mistakes
 from .tokens import Token
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "TlsSettings",
     "load",
     "set_up_logging",
+    "stray_names",
 ]
 
 NAME = "settings"
@@ -39,6 +42,16 @@ Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 ClientId = Annotated[int, Meta(ge=0, le=255)]
 ClientType = Annotated[int, Meta(ge=2, le=255)]
+
+
+_NAMES = {
+    "executor": "EXECUTOR_CONFIG",
+    "bus": "SMARTBUS_CONFIG",
+    "notify_ttl": "SMARTBUS_NOTIFY_TTL",
+    "web_listen": "WEBSERVER_LISTEN",
+    "logging": "LOGGING_CONFIG",
+}
+"""Names in the settings module that are not just the field's."""
 
 
 class SettingsError(Exception):
@@ -129,8 +142,8 @@ class TlsSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Its key; None: it is in ``certfile``."""
 
 
-class Settings(msgspec.Struct):
-    """All settings."""
+class Settings(msgspec.Struct, rename=lambda field: _NAMES.get(field, field.upper())):
+    """All settings; as JSON they have the names of the settings module."""
 
     executor: ExecutorSettings
     bus: NetSettings | IpcSettings
@@ -175,8 +188,9 @@ def check(module: ModuleType) -> Settings:
     """
     bus = _value(module, "SMARTBUS_CONFIG")
     if isinstance(bus, dict) and "type" in bus and bus["type"] not in ("net", "ipc"):
-        where = _where(module, "SMARTBUS_CONFIG.type")
-        raise SettingsError(f'{where}: {bus["type"]!r} is neither "net" nor "ipc"')
+        where = mistakes.place(module, "SMARTBUS_CONFIG", ("type",))
+        text = f'SMARTBUS_CONFIG.type: {bus["type"]!r} is neither "net" nor "ipc"'
+        raise SettingsError(f"{where}: {text}")
     settings = Settings(
         executor=_convert(module, "EXECUTOR_CONFIG", ExecutorSettings),
         bus=_convert(module, "SMARTBUS_CONFIG", NetSettings | IpcSettings),
@@ -190,7 +204,7 @@ def check(module: ModuleType) -> Settings:
         web_rpc=bool(_optional(module, "WEB_RPC", bool)),
         logging=_convert(module, "LOGGING_CONFIG", dict[str, Any]),
     )
-    place = _where(module, "SMARTBUS_CONFIG")
+    place = f"{mistakes.place(module, 'SMARTBUS_CONFIG')}: SMARTBUS_CONFIG"
     if isinstance(settings.bus, IpcSettings):
         _check_encoding(settings.bus.instance.encoding, f"{place}['instance']")
     else:
@@ -215,24 +229,32 @@ def _check_encoding(name: str, place: str) -> None:
         raise SettingsError(f"{place}: {exc}") from exc
 
 
-def _where(module: ModuleType, what: str) -> str:
-    return f"{getattr(module, '__file__', None) or module.__name__}: {what}"
+def stray_names() -> Iterator[tuple[int, str]]:
+    """What in the settings module looks like a setting and is none; after `load`.
+
+    Yields:
+        Level for the log, and what is to say. It is a warning where a setting may have been meant;
+        other names may be for the methods.
+    """
+    known = [field.encode_name for field in msgspec.structs.fields(Settings)]
+    for text, meant in mistakes.strays(sys.modules[NAME], known):
+        yield logging.WARNING if meant else logging.DEBUG, text
 
 
 def _value(module: ModuleType, name: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        raise SettingsError(_where(module, f"{name} is missing")) from None
+        meant = mistakes.near(name, filter(str.isupper, vars(module)))
+        hint = meant.replace("did you mean", "is it")
+        raise SettingsError(f"{mistakes.place(module)}: {name} is missing{hint}") from None
 
 
 def _convert(module: ModuleType, name: str, kind: Any) -> Any:
     try:
         return msgspec.convert(_value(module, name), kind)
     except msgspec.ValidationError as exc:
-        problem, _, path = str(exc).partition(" - at `$")
-        place = name + path.rstrip("`")
-        raise SettingsError(_where(module, f"{place}: {problem}")) from None
+        raise SettingsError(mistakes.describe(module, name, kind, str(exc))) from None
 
 
 def _optional(module: ModuleType, name: str, kind: Any) -> Any:

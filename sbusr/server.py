@@ -12,43 +12,26 @@ import os
 import signal
 import sys
 from argparse import Namespace
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from queue import Queue
 
 from smartbus.errors import SmartBusError
 
-from . import globalvars
+from . import exits, globalvars
 from .browsers import is_loopback
 from .busclient import RPC_COMMAND, bus_clients, connect
-from .config import IpcSettings, Settings, SettingsError, load, set_up_logging
+from .config import IpcSettings, Settings, SettingsError, load, set_up_logging, stray_names
 from .embedded import Embedded, LocalEmbedded
 from .executor import Executor
 from .flows import FlowLauncher
 from .loggingqueue import LoggerHandler, QueueListener, drop_when_full
+from .pidfile import PidFile, PidFileError
 from .tokens import Tokens
 from .webhandlers import FlowHandler, make_app
 from .webserver import WebServer
 
-__all__ = [
-    "EXIT_FORCED",
-    "EXIT_OK",
-    "EXIT_SETTINGS",
-    "EXIT_START",
-    "Server",
-    "StartError",
-    "run",
-    "stop",
-]
-
-EXIT_OK = 0
-"""Stopped, as asked."""
-EXIT_SETTINGS = 3
-"""The settings cannot be used."""
-EXIT_START = 4
-"""Something cannot be started: an address is in use, the C library is missing."""
-EXIT_FORCED = 5
-"""A second signal came while stopping: requests may be unanswered."""
+__all__ = ["Server", "StartError", "run", "stop"]
 
 ANSWER_TIME = 2.5
 """Seconds for requests in execution when stopping. With all else it stays below 5."""
@@ -235,7 +218,7 @@ class Server:
         if self._embedded is not None:
             self._embedded.kill()
         logging.shutdown()
-        os._exit(EXIT_FORCED)
+        os._exit(exits.FORCED)
 
 
 def _in_use(exc: Exception, setting: str) -> str:
@@ -277,7 +260,7 @@ def run(args: Namespace) -> int:
     """Run the daemon until it is stopped by `stop` or a signal (seed: "server module").
 
     Args:
-        args: The command line, see `sbusr.cli`.
+        args: The command line, see `sbusr.commands.run`.
 
     Returns:
         The exit code.
@@ -287,7 +270,9 @@ def run(args: Namespace) -> int:
         set_up_logging(settings.logging, verbose=args.verbose)
     except SettingsError as exc:
         sys.stderr.write(f"sbusr: {exc}\n")
-        return EXIT_SETTINGS
+        return exits.SETTINGS
+    for level, text in stray_names():
+        _logger.log(level, "%s", text)
     globalvars.prog_args = args
 
     async def serve() -> None:
@@ -301,14 +286,15 @@ def run(args: Namespace) -> int:
     # A signal that comes before the server has its handlers waits for them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        asyncio.run(serve())
-    except StartError as exc:
+        with PidFile(args.pid_file) if args.pid_file else nullcontext():
+            asyncio.run(serve())
+    except (StartError, PidFileError) as exc:
         _logger.error("%s", exc)  # noqa: TRY400 - it is for people, who need no traceback
-        return EXIT_START
+        return exits.UNAVAILABLE
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         logging.shutdown()
-    return EXIT_OK
+    return exits.OK
 
 
 def stop() -> None:
