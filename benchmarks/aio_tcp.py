@@ -11,7 +11,9 @@ up: ``write_json`` of the client, one way; up_msg: the same with ``write_message
 the server has echoed; struct: ``write_from`` of 1 KiB to ``read_into``.
 
 Rounds are interleaved, since machines are noisy: compare only figures of one call. One JSON line a
-case: medians of the rounds; ``vs_streams`` is the ratio to the streams.
+case: medians of the rounds; ``vs_streams`` is the ratio to the streams. ``busy_us`` is the
+processor time for each message of that end which needs more of it, and ``busy_vs_streams`` how
+many times less that is: the figures to look at where others use the machine, too.
 """
 
 from __future__ import annotations
@@ -33,10 +35,12 @@ CASES: Final = {"up": 200_000, "up_msg": 200_000, "down": 200_000, "rt": 15_000,
 SYSTEMS: Final = {"ours": "aio_tcp_ours", "streams": "aio_tcp_streams"}
 
 
-def _run(coroutine: Coroutine[Any, Any, Counter], fast_loop: bool) -> Counter:
-    if fast_loop:
-        return importlib.import_module("uvloop").run(coroutine)  # type: ignore[no-any-return]
-    return asyncio.run(coroutine)
+def _run(coroutine: Coroutine[Any, Any, Counter], fast_loop: bool) -> tuple[Counter, float]:
+    """Return what the coroutine does, and the processor time (seconds) of that."""
+    run = importlib.import_module("uvloop").run if fast_loop else asyncio.run
+    begun = time.process_time()
+    counter = run(coroutine)
+    return counter, time.process_time() - begun
 
 
 def serve(pipe: Connection, system: str, fast_loop: bool) -> None:
@@ -45,8 +49,8 @@ def serve(pipe: Connection, system: str, fast_loop: bool) -> None:
     with contextlib.suppress(EOFError):
         while True:
             case, count = pipe.recv()
-            counter = _run(module.serve(case, count, pipe.send), fast_loop)
-            pipe.send((counter.counted, counter.ended_at))
+            counter, busy = _run(module.serve(case, count, pipe.send), fast_loop)
+            pipe.send((busy, counter.counted, counter.ended_at))
 
 
 def connect(pipe: Connection, system: str, fast_loop: bool) -> None:
@@ -61,19 +65,20 @@ def connect(pipe: Connection, system: str, fast_loop: bool) -> None:
                 nonlocal begun
                 begun = time.perf_counter()
 
-            counter = _run(module.connect(case, count, port, begin), fast_loop)
-            pipe.send((begun, counter.counted, counter.ended_at))
+            counter, busy = _run(module.connect(case, count, port, begin), fast_loop)
+            pipe.send((begun, busy, counter.counted, counter.ended_at))
 
 
 def measure(server: Worker, client: Worker, case: str, count: int) -> dict[str, float]:
     """Run a case once."""
     port = server.ask(case, count)
-    begun, *client_saw = client.ask(case, count, port)
-    server_saw = server.hear()
+    begun, client_busy, *client_saw = client.ask(case, count, port)
+    server_busy, *server_saw = server.hear()
     counted, ended_at = client_saw if case in ("down", "rt") else server_saw
     if counted != count:
         raise RuntimeError(f"{case}: {count} sent, {counted} came")
-    return {"per_second": count / (ended_at - begun)}
+    busy = max(client_busy, server_busy) / count * 1e6
+    return {"per_second": count / (ended_at - begun), "busy_us": busy}
 
 
 def main() -> None:
@@ -99,8 +104,11 @@ def main() -> None:
             for _ in range(args.rounds):
                 for system, (server, client) in ends.items():
                     runs[system].append(measure(server, client, case, count))
-            ratio = better("per_second", runs["ours"], runs["streams"])
-            report(f"ours, {case}", runs["ours"], vs_streams=ratio)
+            ratios = {
+                "vs_streams": better("per_second", runs["ours"], runs["streams"]),
+                "busy_vs_streams": better("busy_us", runs["ours"], runs["streams"]),
+            }
+            report(f"ours, {case}", runs["ours"], **ratios)
             report(f"streams, {case}", runs["streams"])
 
 

@@ -69,6 +69,7 @@ class WebServer:
             OSError: It cannot listen there.
         """
         listener = _listen(port, address)
+        FlowHandler.acks.open()
         self._server.add_socket(listener)
         port = int(listener.getsockname()[1])
         _logger.info("HTTP on %s:%d%s", address or "*", port, self._tls)

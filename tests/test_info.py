@@ -13,12 +13,13 @@ import pytest
 
 import smartbus
 from smartbus._c import lookup
+from smartbus.testing.waiting import TIMEOUT
 
 if TYPE_CHECKING:
     from smartbus.testing import BusFactory
 
 ROOT = Path(__file__).parents[1]
-DEADLINE = 30.0
+DEADLINE = 1.5 * TIMEOUT
 CORE = str(lookup.core_path())
 
 #: Section, its variable, the vendor's name of the library, how many functions it has.

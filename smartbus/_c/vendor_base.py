@@ -200,9 +200,12 @@ class VendorBase:
 
     def close(self) -> None:
         """See `Backend`; what cannot be closed goes on, and what it brings is dropped."""
-        source, self._source = self._source, None
-        if source is None:
+        if self._source is None:
             return
+        # A library that goes on would still trace when Python has ended, and a thunk crashes then.
+        # The other callbacks can be set only once.
+        self.trace(0)
+        source, self._source = self._source, None
         source.close()
         self._release()
         if self._is_core or self._core is None:

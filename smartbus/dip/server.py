@@ -220,7 +220,7 @@ class Server:
         self.server = None
         self.stopping = True
         remove_file(self._address, self._file)
-        for session in self._sessions:
+        for session in list(self._sessions):
             session.close()
         for task in self._tasks:
             task.cancel()

@@ -85,6 +85,7 @@ class Session(asyncio.BufferedProtocol):
         self._reports = False  # the peer reads reports instead of bare texts
         self._busy = False  # a coroutine runs
         self._choked = False  # the peer does not take its answers
+        self._warned = False  # that was said
 
     # ---- the stream ------------------------------------------------------------------------
 
@@ -111,7 +112,9 @@ class Session(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol`."""
-        _logger.warning("A peer (%s) does not read its answers; reading from it pauses", self.id)
+        level = logging.DEBUG if self._warned else logging.WARNING  # it may go on so for long
+        _logger.log(level, "%s does not read its answers; reading from it pauses", self.id)
+        self._warned = True
         self._choked = True
         self._set_reading()
 
@@ -155,7 +158,8 @@ class Session(asyncio.BufferedProtocol):
             waiting = self._handle(*todo.popleft())
         answers = self._answers
         if answers:
-            if self._transport is not None:
+            # Once it is closing, asyncio complains about each write.
+            if self._transport is not None and not self._transport.is_closing():
                 self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
             answers.clear()
         return waiting

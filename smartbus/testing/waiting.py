@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -14,14 +15,17 @@ if TYPE_CHECKING:
 
     from smartbus.bus import Bus
 
-__all__ = ["TIMEOUT", "Record", "wait_for_client", "wait_until", "wait_until_async"]
+__all__ = ["PATIENCE", "TIMEOUT", "Record", "wait_for_client", "wait_until", "wait_until_async"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+#: How many times longer than usual things may take: for sanitizers, emulators, crowded machines.
+PATIENCE: Final = float(os.environ.get("SMARTBUS_TEST_PATIENCE", "1"))
+
 #: How long helpers wait unless they are told otherwise (seconds): so long that only what
 #: does not happen at all fails, however busy the machine is.
-TIMEOUT: Final = 20.0
+TIMEOUT: Final = 20.0 * PATIENCE
 
 #: How often `wait_until` looks (seconds).
 _PERIOD: Final = 0.002

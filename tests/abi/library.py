@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from smartbus._c import lookup
+from smartbus.testing.waiting import TIMEOUT
 from tests.abi.messages import Event, Hook
 
 __all__ = ["DEADLINE", "Event", "Hook", "Library", "file_of"]
@@ -23,7 +24,7 @@ __all__ = ["DEADLINE", "Event", "Hook", "Library", "file_of"]
 ROOT = Path(__file__).parents[2]
 
 #: Nothing here takes so long; what does has failed (seconds).
-DEADLINE = 40.0
+DEADLINE = 2 * TIMEOUT
 
 #: The functions for SetCallBackFn, in its order, and one for SetCallBackFnEx.
 FIVE = tuple(Hook(kind) for kind in ("connection", "data", "disconnect", "flow_ret", "global"))

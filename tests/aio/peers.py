@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from smartbus.aio import Address, SmartBusClient, Timing
 from smartbus.testing import wait_until_async as until
+from smartbus.testing.waiting import TIMEOUT
 from smartbus.wire import (
     Cmd,
     CmdType,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Nothing here takes so long; what does has failed (seconds).
-DEADLINE = 10.0
+DEADLINE = TIMEOUT / 2
 
 #: The client of the golden frames, and the one that it talks with.
 CLIENT = Address(19, 3, 18)

@@ -7,13 +7,14 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from smartbus.bus import Bus
+from smartbus.testing.waiting import TIMEOUT
 from smartbus.wire import Address, Cmd, CmdType, Frame, FrameParser, RegistrationAck
 from smartbus.wire import Registration as Request
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-DEADLINE = 20.0
+DEADLINE = TIMEOUT
 
 
 class Raw:

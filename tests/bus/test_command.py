@@ -17,11 +17,12 @@ import pytest
 
 import smartbus
 from smartbus.bus import PasswordFile
+from smartbus.testing.waiting import TIMEOUT
 from smartbus.wire import HEADER_SIZE, Address, CmdType, encode_frame
 from tests.bus.raw import Raw
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0
+DEADLINE = 1.5 * TIMEOUT
 COMMAND = [sys.executable, "-W", "error", "-m", "smartbus"]
 
 

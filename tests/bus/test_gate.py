@@ -10,8 +10,9 @@ import pytest
 
 from smartbus.bus import PasswordFile, Registration
 from smartbus.bus.gate import MAX_WAITING, Gate
+from smartbus.testing.waiting import TIMEOUT
 
-DEADLINE = 20.0
+DEADLINE = TIMEOUT
 
 
 def registration(link: int, host: str = "10.0.0.1", user: str = "anna") -> Registration:

@@ -289,6 +289,7 @@ def test_all_connections_are_busy(path: str, monkeypatch: pytest.MonkeyPatch) ->
         sending(lambda: client.send_json(1)) as outcome,
         accept(listening) as peer,
     ):
+        assert peer.recv(100) == FRAME
         with pytest.raises(errors.ConnectionAquireTimeout, match="All 1 connections"):
             client.send_json(1)
         peer.sendall(b"ok")
@@ -301,6 +302,7 @@ def test_interrupted(path: str) -> None:
     code = """
 import signal, sys
 from smartbus.dip import Client
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
 client = Client(sys.argv[1], timeout=None)
 try:
     client.send_json(1)

@@ -244,8 +244,8 @@ async def test_quit_while_connecting(path: str) -> None:
         client.quit()
         with pytest.raises(errors.ConnectionClosed):
             await soon(sending)
-        while not server.peers.empty():
-            assert await server.peers.get_nowait().rest() == b""
+        peer = await server.peer(hello=False)
+        assert await peer.rest() == b""
 
 
 async def test_all_connections_are_busy(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ import array
 import math
 import mmap
 import struct
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 import smartbus.dip
 from smartbus.dip import Protocol, errors, proto
 from smartbus.dip.address import Address
+from tests.dip.peers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +73,17 @@ def test_public_names() -> None:
     assert proto.TaskUpdateProto.element_proto is proto.JsonProtocol
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = smartbus.dip.Nothing
+
+
+def test_importing_it_is_cheap() -> None:
+    """The daemon's worker processes need the framing alone."""
+    code = "import sys, smartbus.dip.framing; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    loaded = {name for name in done.stdout.split() if name.startswith("smartbus")}
+    assert loaded == {"smartbus", "smartbus.dip", "smartbus.dip.framing"}
+    assert "asyncio" not in done.stdout.split()
 
 
 def test_the_tree_of_errors() -> None:

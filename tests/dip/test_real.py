@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sys
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import pytest
 
 from smartbus.dip import Client, Server, errors, proto
 from tests.dip.peers import DEADLINE, DEFAULT_ID, ROOT, Received, raw_client, raw_server, real, soon
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,12 +41,6 @@ MORE: list[tuple[str, Any]] = [
     ("J", float("inf")),
     ("\x1d", uuid.UUID(DEFAULT_ID)),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture(params=["unix", "tcp"])

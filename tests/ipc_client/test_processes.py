@@ -87,6 +87,38 @@ Client.destroy()
 sys.exit(7)
 """
 
+QUIET = """
+import json, socket, sys, threading
+from pathlib import Path
+from smartbus._c import thunks
+from smartbus.ipc import Client
+from tests.ipc_client.kinds import arguments
+
+class Looking(Client):
+    def on_connect_fail(self, error_code):
+        failed.set()
+
+class Ear:
+    def offer(self, event):
+        heard.append(event)
+
+failed, heard = threading.Event(), []
+client = Looking.create(5, 18, **arguments("thunks", Path(sys.argv[1])))
+client.activate()
+failed.wait(20)
+Client.destroy()
+thunks._trace_queue.append(Ear())
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(sys.argv[2])
+    listener.listen()
+    for _ in range(3):
+        with listener.accept()[0] as connection:
+            connection.sendall(bytes(64))  # no frame: the library's error trace tells of it
+            while connection.recv(1000):
+                pass
+print(json.dumps({"heard": [str(event) for event in heard]}))
+"""
+
 
 TAKEN = """
 import json, sys
@@ -141,6 +173,11 @@ def test_a_client_that_still_looked_for_its_server(path: str, kind: str, tmp_pat
     )
     assert (done.returncode, done.stdout) == (7, "looking\n")
     assert "Traceback" not in done.stderr
+
+
+def test_a_library_that_goes_on_does_not_enter_python(path: str, tmp_path: Path) -> None:
+    """It would crash when Python has ended."""
+    assert run_python(QUIET, str(tmp_path), path)["heard"] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,6 +14,7 @@ import pytest
 
 from smartbus.aio import SmartBusClient
 from smartbus.bus import Bus
+from smartbus.testing.waiting import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ class Command:
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the end: exit code, output, errors. It takes 3 s at most, on an idle machine."""
-        out, err = self.process.communicate(timeout=15)
+        out, err = self.process.communicate(timeout=TIMEOUT)
         return self.process.returncode, out, err
 
     def kill(self) -> None:

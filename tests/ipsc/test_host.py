@@ -24,6 +24,7 @@ from smartbus.errors import (
 )
 from smartbus.ipsc import Ipsc, IpscThread
 from smartbus.testing import wait_until_async as until
+from smartbus.testing.waiting import TIMEOUT
 from smartbus.wire import Address, Cmd, FlowAck, FlowCall
 from tests.aio.peers import Server
 from tests.ipsc.conftest import FLOWS, Caller
@@ -223,7 +224,7 @@ async def test_a_wrong_unit_is_noticed(flows: Path, caplog: pytest.LogCaptureFix
         ipsc = Ipsc("127.0.0.1", server.port, flows, unit_id=2)
         await ipsc.start()
         await server.accepted()
-        await ipsc.wait_connected(10)
+        await ipsc.wait_connected(TIMEOUT)
         assert "the server is unit 1, but this IPSC is in unit 2" in caplog.text
         await ipsc.close()
 
@@ -454,7 +455,7 @@ async def test_close_ends_scripts_that_wait_and_answers_their_callers(
         caller.write("Send", "while True:\n    smartbusSendData(47, 0, -1, 1, 3, '')")
         ipsc = Ipsc(bus.host, bus.port, flows)
         await ipsc.start()
-        await ipsc.wait_connected(10)
+        await ipsc.wait_connected(TIMEOUT)
         calls = [asyncio.create_task(caller.call("Wait", mode)) for mode in (0, 1)]
         await until(lambda: ipsc.running == 2)
         await ipsc.close()
@@ -473,7 +474,7 @@ async def test_close_at_once_still_answers(bus: Bus, flows: Path) -> None:
         caller = Caller(client, flows)
         caller.write("F", "result = [1]")
         await ipsc.start()
-        await ipsc.wait_connected(10)
+        await ipsc.wait_connected(TIMEOUT)
         good = asyncio.create_task(caller.call("F"))
         bad = asyncio.create_task(caller.call("G"))
         await until(lambda: len(ipsc._pending) == 2)
@@ -497,7 +498,7 @@ async def test_close_leaves_a_script_behind_that_does_not_end(
             other = threading.Thread(target=event.wait, name="the test")
             other.start()
             await ipsc.start()
-            await ipsc.wait_connected(10)
+            await ipsc.wait_connected(TIMEOUT)
             await client.launch_flow(0, 0, "P", "F", mode=1)
             await ipsc.close()
             assert "flow P/F #1 does not end" in caplog.text
@@ -510,10 +511,10 @@ async def test_it_survives_the_bus(flows: Path) -> None:
         port = bus.port
         ipsc = Ipsc(bus.host, port, flows)
         await ipsc.start()
-        await ipsc.wait_connected(10)
+        await ipsc.wait_connected(TIMEOUT)
     await until(lambda: not ipsc.connected)
     with Bus(port=port) as bus:
-        await ipsc.wait_connected(10)
+        await ipsc.wait_connected(TIMEOUT)
         async with SmartBusClient(bus.host, port, 20, 0, 20) as client:
             assert await Caller(client, flows).run("result = 1") == [1]
         await ipsc.close()
@@ -523,7 +524,7 @@ async def test_sending_while_the_bus_is_away(flows: Path) -> None:
     with Bus() as bus:
         ipsc = Ipsc(bus.host, bus.port, flows)
         await ipsc.start()
-        await ipsc.wait_connected(10)
+        await ipsc.wait_connected(TIMEOUT)
     await until(lambda: not ipsc.connected)
     with pytest.raises(NotConnectedError):
         ipsc.send(1, 3, 20, 0, 20, b"")
@@ -536,7 +537,7 @@ async def test_answers_that_find_no_bus_are_logged(
     with Bus() as bus:
         ipsc = Ipsc(bus.host, bus.port, flows, answer_delay=0.2)
         await ipsc.start()
-        await ipsc.wait_connected(10)
+        await ipsc.wait_connected(TIMEOUT)
         async with SmartBusClient(bus.host, bus.port, 20, 0, 20) as client:
             Caller(client, flows).write("F", "result = [1]")
             body = FlowCall(b"P", b"F", 1).encode()
@@ -553,7 +554,7 @@ async def test_wait_ended(bus: Bus, flows: Path) -> None:
         await ipsc.wait_ended()
     await ipsc.start()
     ended = asyncio.create_task(ipsc.wait_ended())
-    await ipsc.wait_connected(10)
+    await ipsc.wait_connected(TIMEOUT)
     assert not ended.done()
     await ipsc.close()
     await ended

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from smartbus.ipsc.mailbox import Mailbox, MailboxClosed
+from smartbus.testing.waiting import TIMEOUT
 
 
 def waiting(mailbox: Mailbox, count: int) -> None:
     """Wait until so many threads wait."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + TIMEOUT
     while sum(map(len, mailbox._waiting.values())) != count:
         assert time.monotonic() < end
         time.sleep(0.001)
@@ -35,7 +36,7 @@ def test_a_notify_goes_to_who_waits_for_its_title() -> None:
         waiting(mailbox, 1)
         mailbox.deliver(b"other", b"no", 0)
         mailbox.deliver(b"mine", b"yes", 0)  # does not live long, but somebody waits
-        assert got.result(10) == b"yes"
+        assert got.result(TIMEOUT) == b"yes"
     assert len(mailbox) == 0
 
 
@@ -55,7 +56,7 @@ def test_who_waits_longest_is_first() -> None:
         waiting(mailbox, 2)
         mailbox.deliver(b"t", b"1", 60)
         mailbox.deliver(b"t", b"2", 60)
-        assert (first.result(10), second.result(10)) == (b"1", b"2")
+        assert (first.result(TIMEOUT), second.result(TIMEOUT)) == (b"1", b"2")
 
 
 @pytest.mark.parametrize("expires", [0, -1, 0.01])
@@ -127,7 +128,7 @@ def test_close_ends_all_waits() -> None:
         mailbox.close()
         for wait in waits:
             with pytest.raises(MailboxClosed):
-                wait.result(10)
+                wait.result(TIMEOUT)
     mailbox.deliver(b"t", b"late", 60)
     with pytest.raises(MailboxClosed):
         mailbox.wait(b"t", 0)
@@ -153,6 +154,6 @@ def test_each_notify_is_taken_once_under_load() -> None:
             mailbox.deliver(b"t", b"%d" % number, 60)
         done.set()
         for wait in waits:
-            wait.result(30)
+            wait.result(2 * TIMEOUT)
     everything = sorted(int(text) for mine in taken for text in mine)
     assert everything == list(range(count))

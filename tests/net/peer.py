@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from smartbus._c import lookup
 from smartbus.head import Head
 from smartbus.net import Client, Subscription
+from smartbus.testing.waiting import TIMEOUT
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 #: Nothing here takes so long; what does has failed (seconds).
-DEADLINE = 30.0
+DEADLINE = 1.5 * TIMEOUT
 
 #: What there is to run: library and whether to go through the vendor's interface.
 KINDS: dict[str, tuple[str, bool]] = {

@@ -11,9 +11,10 @@ from smartbus.bus import Bus
 from smartbus.head import Head
 from smartbus.net import Client
 from smartbus.net.base import BusClient
+from smartbus.testing.waiting import TIMEOUT
 
 #: Nothing here takes so long; what does has failed (seconds).
-DEADLINE = 20.0
+DEADLINE = TIMEOUT
 
 Event = tuple[Any, ...]
 

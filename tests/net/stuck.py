@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from smartbus.wire import Cmd, CmdType, Frame, FrameParser, RegistrationAck, encode_frame
+from smartbus.wire import Address, Cmd, CmdType, Frame, FrameParser, RegistrationAck, encode_frame
 from tests.net.recorder import DEADLINE, Recorder
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ class StuckServer:
         self.host, self.port = self._listener.getsockname()
         self._connection: socket.socket | None = None
         self._parser = FrameParser()
+        self._client: Address | None = None  # once it is admitted
+        self._spoke = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +49,7 @@ class StuckServer:
         request = next(self.frames())
         assert (request.cmd_type, request.cmd) == (CmdType.LINK, Cmd.REGISTER)
         self._connection.sendall(RegistrationAck(0).encode(0, request.src))
+        self._client = request.src
 
     def admitted(self) -> Recorder:
         """Return a client that is connected here, id 1 of type 18."""
@@ -63,6 +68,14 @@ class StuckServer:
         """Read on, for as long as the next frame is asked for; heartbeats are left out."""
         assert self._connection is not None
         while data := self._connection.recv(1 << 18):
+            self._live()
             for frame in self._parser.feed(data):
                 if (frame.cmd_type, frame.cmd) != (CmdType.LINK, Cmd.HEARTBEAT):
                     yield frame
+
+    def _live(self) -> None:
+        """Say something once a second: reading much may take longer than clients bear silence."""
+        if self._client is not None and time.monotonic() - self._spoke > 1:
+            self._spoke = time.monotonic()
+            with contextlib.suppress(OSError):  # the client was first to close
+                self.put(self._client, Cmd.HEARTBEAT_ACK, CmdType.LINK, b"")

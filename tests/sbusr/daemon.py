@@ -9,7 +9,7 @@ from typing import Any
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
 from sbusr.server import Server
-from tests.sbusr.peer import TIMEOUT
+from smartbus.testing.waiting import TIMEOUT
 
 
 class Daemon:

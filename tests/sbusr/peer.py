@@ -7,9 +7,8 @@ import json
 from typing import Any
 
 from smartbus.aio import FlowCall, Frame, Notify, SmartBusClient
+from smartbus.testing.waiting import TIMEOUT
 from smartbus.wire import Cmd, CmdType, FlowReturn
-
-TIMEOUT = 20.0
 
 
 class ScriptedIpsc(SmartBusClient):

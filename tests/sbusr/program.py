@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,9 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from smartbus.testing import waiting
+
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = str(ROOT / "sbusr_run.py")
-TIMEOUT = 30.0
+TIMEOUT = 1.5 * waiting.TIMEOUT
 
 ECHO_FLOW = """
 request = {"jsonrpc": "2.0", "id": uuid(), "method": "%s", "params": %s}
@@ -38,11 +39,6 @@ def sleep(seconds):
     Path("started").touch()
     time.sleep(seconds)
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 _numbers = itertools.count(1)

@@ -8,11 +8,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from smartbus.testing.waiting import TIMEOUT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-TIMEOUT = 20.0
-"""Seconds after which a test that waits has failed."""
 
 
 def head(unit: int = 3, client: int = 5) -> bytes:

@@ -16,8 +16,9 @@ from sbusr.jsonrpc import Error
 from sbusr.process import State
 from smartbus.head import Head
 from smartbus.testing import wait_until_async as until
+from smartbus.testing.waiting import TIMEOUT
 from tests.sbusr.executors import PACKAGES, Make
-from tests.sbusr.sink import TIMEOUT, Sink, head, request
+from tests.sbusr.sink import Sink, head, request
 
 HEAD = head()
 

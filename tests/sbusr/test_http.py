@@ -13,8 +13,8 @@ from tornado.iostream import IOStream
 from tornado.tcpclient import TCPClient
 
 from sbusr.jsonhandler import BODY_LIMIT, DISCARD_LIMIT
+from smartbus.testing.waiting import TIMEOUT
 from tests.sbusr.daemon import Daemon, Start
-from tests.sbusr.peer import TIMEOUT
 
 pytestmark = pytest.mark.parametrize("kind", ["net"], indirect=True)
 

@@ -27,6 +27,7 @@ from smartbus.testing import (
     wait_until_async,
 )
 from smartbus.testing.loop import LoopThread
+from smartbus.testing.waiting import TIMEOUT
 from smartbus.wire import Cmd, CmdType
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def test_a_local_socket_for_this_user_only(smartbus_bus: Bus) -> None:
 
 def test_ipc_clients_find_the_bus(smartbus_bus: Bus) -> None:
     with IpcClient.create(5, 18) as client:
-        client.wait_connected(20)
+        client.wait_connected(TIMEOUT)
         wait_for_client(smartbus_bus, smartbus_bus.unit_id, 5)
     wait_for_client(smartbus_bus, smartbus_bus.unit_id, 5, gone=True)
 
@@ -213,7 +214,7 @@ def test_scripts_and_their_runs(smartbus_ipsc: FlowHost, smartbus_client: Record
     assert smartbus_ipsc.wait_started("P", "Ask") == FlowRun("P", "Ask", [1])
     assert smartbus_client.packets.take().data == b"asking"
     smartbus_client.notify("answer", "内容")
-    assert future.result(20) == ["内容"]
+    assert future.result(TIMEOUT) == ["内容"]
     assert smartbus_ipsc.wait_ended("P", "Ask") == FlowRun("P", "Ask", [1], ["内容"])
     with pytest.raises(AssertionError, match="did not come"):
         smartbus_ipsc.wait_ended("P", "Ask", 0.01)
@@ -285,7 +286,7 @@ def test_a_loop_cancels_what_runs_when_it_ends() -> None:
             cancelled.set()
 
     future = loop.submit(wait())
-    assert begun.wait(20)
+    assert begun.wait(TIMEOUT)
     loop.close()
     loop.close()
     assert cancelled.is_set()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from smartbus.arguments import seconds
+
 from .endpoint import ConnectCallback, Endpoint
-from .settings import DEFAULT_LIMIT, KeepAlive, Settings
+from .settings import DEFAULT_LIMIT, DEFAULT_SPIN, KeepAlive, Settings
 from .stream import Stream
 
 if TYPE_CHECKING:
     import logging
-    from ctypes import Structure
 
 __all__ = ["HEARTBEAT", "Client"]
 
@@ -49,6 +50,7 @@ class Client(Endpoint):
         write_timeout: float | None = None,
         close_timeout: float = 5.0,
         allow_nan: bool = True,
+        spin: float = DEFAULT_SPIN,
         keep_alive: KeepAlive | None = KeepAlive(),  # noqa: B008 - immutable
         **kwargs: Any,
     ) -> None:
@@ -71,12 +73,15 @@ class Client(Endpoint):
             write_timeout: See `write_timeout`.
             close_timeout: Seconds that `close` gives the peer to take what was written.
             allow_nan: Let `write_json` write NaN and infinities, which are no JSON.
+            spin: Seconds that the event loop stays awake for an answer, where answers come that
+                quickly; 0: never.
             keep_alive: TCP's keep-alive; None leaves the socket as it is.
             **kwargs: For `asyncio.loop.create_connection`: ``ssl``, ``family``, ``local_addr``, …
 
         Raises:
-            TypeError: The callback is no coroutine function.
+            TypeError: The callback is no coroutine function, or a time no number.
             ValueError: Unknown encoding; a terminator that is empty or no bytes; bad limit.
+            ArgumentError: A time is out of range.
         """
         settings = Settings(
             encoding=encoding,
@@ -86,12 +91,13 @@ class Client(Endpoint):
             write_timeout=write_timeout,
             close_timeout=close_timeout,
             allow_nan=allow_nan,
+            spin=spin,
             keep_alive=keep_alive,
         )
         super().__init__(settings, log, connect_callback, monitor_connection_interval, name)
         self.host = host
         self.port = port
-        self.heartbeat_send_sleep = heartbeat_send_sleep
+        self.heartbeat_send_sleep = seconds("heartbeat_send_sleep", heartbeat_send_sleep)
         self._beats = run_heartbeat_send_task
         if host == "":
             self._closed = self._started = True
@@ -136,12 +142,7 @@ class Client(Endpoint):
         except (ConnectionError, asyncio.TimeoutError) as error:
             self.log.debug("no more heartbeats: %s", error)
 
-    async def write_from(self, *structs: Structure) -> None:
-        """Write C structures as they are in memory, without anything between them; as `write`.
-
-        No heartbeats are sent on this connection from then on.
-        """
+    def _structures_begin(self) -> None:
         if self._beats:
             self._beats = False
             self.log.warning("no more heartbeats: they would be taken for a part of structures")
-        await super().write_from(*structs)

@@ -8,19 +8,20 @@ import logging
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from .exchange import Exchange
 
 if TYPE_CHECKING:
-    from typing_extensions import ParamSpec
+    from typing_extensions import Self
 
     from .settings import Settings
     from .stream import Stream
 
-    P = ParamSpec("P")
 
 __all__ = ["ConnectCallback", "Endpoint"]
+
+P = ParamSpec("P")
 
 #: Gets the client or server whose `connected` has changed.
 ConnectCallback = Callable[[Any], Awaitable[None]]
@@ -71,7 +72,7 @@ class Endpoint(Exchange):
         self.start_task: asyncio.Future[None] = self._loop.create_future()
         self.done_task: asyncio.Future[None] = self._loop.create_future()
 
-    async def __aenter__(self) -> Any:
+    async def __aenter__(self) -> Self:
         """Wait until started.
 
         Raises:
@@ -167,7 +168,15 @@ class Endpoint(Exchange):
         try:
             await function()
         except Exception:
-            self.log.exception("background task failed")
+            self.log.exception("background task failed; closing the connection")
+            if self._stream is not None:
+                self._stream.abort()
+
+    def _abandon(self, stream: Stream) -> None:
+        """End a connection whose loop was cancelled, unless that was done by `close`."""
+        if self.should_be_connected and stream.connected:
+            self.log.warning("the read loop was cancelled; closing the connection")
+            stream.abort()
 
     async def _stop(self, tasks: set[asyncio.Task[None]]) -> None:
         """End tasks; not the one that calls this, which has to end by itself."""

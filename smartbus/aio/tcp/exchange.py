@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .jsontext import dumper, loads
@@ -157,11 +156,11 @@ class Exchange(ABC):
             ConnectionError: Not connected, or the connection broke.
             asyncio.IncompleteReadError: The peer closed before; `struct` is unchanged.
         """
-        size = memoryview(struct).nbytes
-        data: bytes | bytearray | None = self._readable().inbound.next_bytes(size)
+        view = memoryview(struct).cast("B")
+        data: bytes | bytearray | None = self._readable().inbound.next_bytes(len(view))
         if data is None:
-            data = await self.readexactly(size)
-        BytesIO(data).readinto(struct)
+            data = await self.readexactly(len(view))
+        view[:] = data
 
     # --- writing --------------------------------------------------------------------------
 
@@ -183,7 +182,7 @@ class Exchange(ABC):
                 stream.abort()
                 raise
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write bytes, and wait while the peer does not take what was written before.
 
         If this is cancelled while it waits, the data is sent nevertheless.
@@ -193,6 +192,8 @@ class Exchange(ABC):
             asyncio.TimeoutError: The peer read nothing for `write_timeout` seconds. How much it
                 got is unknown, so the connection is ended.
         """
+        if not isinstance(data, bytes):
+            data = b"".join([data])  # it may wait, so the caller must not be able to change it
         if self._send(data):
             await self._drain()
 
@@ -203,8 +204,12 @@ class Exchange(ABC):
 
     async def write_from(self, *structs: Structure) -> None:
         """Write C structures as they are in memory, without anything between them; as `write`."""
-        if self._send(b"".join(map(bytes, structs))):
+        self._structures_begin()
+        if self._send(b"".join([bytes(struct) for struct in structs])):
             await self._drain()
+
+    def _structures_begin(self) -> None:  # noqa: B027 - few have to do something about it
+        """What is written from now on is no text."""
 
     async def write_str(self, line: str) -> None:
         """Write a line and its terminator; as `write`.

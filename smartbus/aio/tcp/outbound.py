@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .spin import Spinner
 
 __all__ = ["Outbound"]
 
@@ -14,44 +17,59 @@ _CHUNK: Final = 1 << 16
 class Outbound:
     """Hands bytes to a transport.
 
-    The first write in a turn of the event loop leaves at once, so that a lone message does not
-    wait. Those that follow in the same turn leave together when the turn ends, or when a chunk
-    is full: a system call for each would cost more than all the rest of writing it.
+    The first write after something was received leaves at once, so that an answer does not wait.
+    Those that follow in the same turn of the event loop leave together when the turn ends, or
+    when a chunk is full: a system call for each would cost as much as all the rest of writing it.
 
     Attributes:
         full: The transport wants no more for now.
     """
 
-    def __init__(self, transport: asyncio.WriteTransport) -> None:
-        """Write to `transport`."""
+    def __init__(self, transport: asyncio.WriteTransport, spinner: Spinner) -> None:
+        """Write to `transport`; `spinner` is told what is written alone."""
         self._loop = asyncio.get_running_loop()
         self._transport = transport
-        self._held = bytearray()
-        self._in_turn = False
+        self._spinner = spinner
+        self._held: list[bytes] = []
+        self._size = 0
+        self._at_once = True
+        self._scheduled = False
         self._lost = False
         self._waiters: list[asyncio.Future[None]] = []
         self.full = False
 
     def send(self, data: bytes) -> None:
         """Send `data` after everything before it."""
-        if not self._in_turn:
-            self._in_turn = True
-            self._loop.call_soon(self._end_turn)
+        if self._at_once:
+            self._at_once = False
             self._transport.write(data)
+            self._spinner.sent()
             return
-        self._held += data
-        if len(self._held) >= _CHUNK:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._end_turn)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size >= _CHUNK:
             self.flush()
 
     def flush(self) -> None:
         """Hand everything to the transport."""
         if self._held and not self._lost:
-            held, self._held = self._held, bytearray()  # the transport may keep it
-            self._transport.write(held)
+            data = b"".join(self._held)
+            self._held.clear()
+            self._size = 0
+            self._transport.write(data)
 
     def _end_turn(self) -> None:
-        self._in_turn = False
+        self._scheduled = False
+        self._at_once = True
         self.flush()
+
+    def refresh(self) -> None:
+        """Something was received, so another turn of the event loop has begun."""
+        if not self._held:
+            self._at_once = True
 
     # --- for the transport ----------------------------------------------------------------
 

@@ -6,6 +6,8 @@ import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from smartbus.arguments import seconds
+
 from .client import HEARTBEAT
 from .server import OneClientServer
 
@@ -61,7 +63,7 @@ class OneClientReadLoopServer(OneClientServer):
         """
         self._expects_heartbeats = run_heartbeat_monitor_task
         self._heartbeat_due = 0.0
-        self.heartbeat_timeout = heartbeat_timeout
+        self.heartbeat_timeout = seconds("heartbeat_timeout", heartbeat_timeout)
         super().__init__(
             host,
             port,
@@ -90,6 +92,10 @@ class OneClientReadLoopServer(OneClientServer):
                 await self.read_and_dispatch()
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             self.log.info("the client has gone: %s", error)
+        except asyncio.CancelledError:
+            if stream is not None:
+                self._abandon(stream)
+            raise
         except Exception:
             self.log.exception("read loop failed; disconnecting the client")
         if stream is self._stream:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .endpoint import ConnectCallback, Endpoint
-from .settings import DEFAULT_LIMIT, KeepAlive, Settings
+from .settings import DEFAULT_LIMIT, DEFAULT_SPIN, KeepAlive, Settings
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class OneClientServer(Endpoint):
         write_timeout: float | None = None,
         close_timeout: float = 5.0,
         allow_nan: bool = True,
+        spin: float = DEFAULT_SPIN,
         keep_alive: KeepAlive | None = KeepAlive(),  # noqa: B008 - immutable
         **kwargs: Any,
     ) -> None:
@@ -63,12 +64,15 @@ class OneClientServer(Endpoint):
             write_timeout: See `write_timeout`.
             close_timeout: Seconds that closing gives the client to take what was written.
             allow_nan: Let `write_json` write NaN and infinities, which are no JSON.
+            spin: Seconds that the event loop stays awake for an answer, where answers come that
+                quickly; 0: never.
             keep_alive: TCP's keep-alive; None leaves sockets as they are.
             **kwargs: For `asyncio.loop.create_server`: ``ssl``, ``family``, …
 
         Raises:
-            TypeError: The callback is no coroutine function.
+            TypeError: The callback is no coroutine function, or a time no number.
             ValueError: Unknown encoding; a terminator that is empty or no bytes; bad limit.
+            ArgumentError: A time is out of range.
         """
         settings = Settings(
             encoding=encoding,
@@ -78,6 +82,7 @@ class OneClientServer(Endpoint):
             write_timeout=write_timeout,
             close_timeout=close_timeout,
             allow_nan=allow_nan,
+            spin=spin,
             keep_alive=keep_alive,
         )
         super().__init__(settings, log, connect_callback, monitor_connection_interval, name)
@@ -168,4 +173,5 @@ class OneClientServer(Endpoint):
             self._server.close()
         await super().basic_close()
         if not self.connected_task.done():
-            self.connected_task.cancel()
+            self.connected_task.set_exception(ConnectionAbortedError("the server was closed"))
+            self.connected_task.exception()  # nobody has to take it

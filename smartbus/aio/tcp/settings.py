@@ -6,10 +6,15 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["DEFAULT_LIMIT", "KeepAlive", "Settings"]
+from smartbus.arguments import seconds, seconds_or_none, whole
+
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_SPIN", "KeepAlive", "Settings"]
 
 #: Longest line, without its terminator, unless told otherwise (bytes); asyncio's default.
 DEFAULT_LIMIT: Final = 1 << 16
+
+#: See `smartbus.aio.tcp.spin.Spinner` (seconds).
+DEFAULT_SPIN: Final = 0.0001
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class KeepAlive:
     idle: int = 60
     count: int = 4
     interval: int = 15
+
+    def __post_init__(self) -> None:
+        """Raise `ArgumentError` or `TypeError` for what no system takes."""
+        for name, most in (("idle", 32767), ("count", 127), ("interval", 32767)):
+            whole(name, getattr(self, name), 1, most)
 
     def apply(self, sock: Any) -> None:
         """Set the options on a connected socket, as far as the platform has them."""
@@ -50,6 +60,7 @@ class Settings:
     write_timeout: float | None = None
     close_timeout: float = 5.0
     allow_nan: bool = True
+    spin: float = DEFAULT_SPIN
     keep_alive: KeepAlive | None = KeepAlive()
 
     def __post_init__(self) -> None:
@@ -57,7 +68,13 @@ class Settings:
 
         Raises:
             ValueError: Unknown encoding, terminator that is empty or no bytes, limit below 1.
+            ArgumentError: A time is out of range.
+            TypeError: A time is no number.
         """
+        seconds_or_none("timeout", self.timeout)
+        seconds_or_none("write_timeout", self.write_timeout)
+        seconds("close_timeout", self.close_timeout)
+        seconds("spin", self.spin)
         terminator: object = self.terminator
         try:
             "".encode(self.encoding)

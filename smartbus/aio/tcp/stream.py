@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from .inbound import Inbound
 from .outbound import Outbound
+from .spin import Spinner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ class Stream(asyncio.BufferedProtocol):
         """Prepare a connection.
 
         Args:
-            settings: Of it: ``limit`` and ``keep_alive``.
+            settings: Of it: ``limit``, ``keep_alive`` and ``spin``.
             on_made: Called when the connection is made.
             on_gone: Called when `connected` becomes False.
         """
@@ -71,7 +72,8 @@ class Stream(asyncio.BufferedProtocol):
         if self._settings.keep_alive is not None:
             self._settings.keep_alive.apply(transport.get_extra_info("socket"))
         self.inbound = Inbound(self._settings.limit, self._transport, self._end)
-        self.outbound = Outbound(self._transport)
+        self._spinner = Spinner(self._settings.spin)
+        self.outbound = Outbound(self._transport, self._spinner)
         self.connected = True
         if self._on_made is not None:
             self._on_made(self)
@@ -82,6 +84,8 @@ class Stream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was received."""
+        self._spinner.received()
+        self.outbound.refresh()
         self.inbound.feed(self._area[:nbytes])
 
     def eof_received(self) -> bool:
@@ -91,6 +95,7 @@ class Stream(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake everyone who waits for something."""
+        self._spinner.received()  # so that it ends, too
         self.inbound.end(_as_connection_error(exc))
         self.outbound.lose()
         self._end()
@@ -141,7 +146,8 @@ class Stream(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
-        if self._transport is not None:
+        # asyncio's transport cannot be aborted when it has closed after writing its buffer.
+        if self._transport is not None and not self.lost.done():
             self._transport.abort()
             self._end()
 

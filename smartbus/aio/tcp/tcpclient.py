@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from smartbus.arguments import seconds_or_none
+
 from .client import Client
 from .messages import MsgType, index_generator, message_of
 from .rate import MessageRate
@@ -80,17 +82,19 @@ class TcpClient(Client):
         if check_message_rate:
             self._rate = MessageRate(self.log)
 
-    async def connect(self, timeout: float = 10.0) -> None:
+    async def connect(self, timeout: float | None = 10.0) -> None:
         """Wait until connected; at once if it is, or was.
 
         Args:
-            timeout: Seconds.
+            timeout: Seconds; None: as long as the system tries.
 
         Raises:
             asyncio.TimeoutError: It took too long. The attempt is over.
             ConnectionAbortedError: It was closed meanwhile.
             OSError: It failed, with `ConnectionRefusedError` for example.
+            ArgumentError: The time is out of range.
         """
+        seconds_or_none("timeout", timeout)
         try:
             await asyncio.wait_for(asyncio.shield(self.start_task), timeout)
         except asyncio.TimeoutError:
@@ -116,9 +120,7 @@ class TcpClient(Client):
             self.log.info("The connection has ended: %s", error)
             await self._connection_ended()
         except asyncio.CancelledError:
-            if self.should_be_connected:  # it was not close(), so nobody else would end it
-                self.log.warning("The read loop was cancelled; closing the connection.")
-                stream.abort()
+            self._abandon(stream)
             raise
 
     # --- messages out ---------------------------------------------------------------------

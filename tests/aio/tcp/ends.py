@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import struct
@@ -98,12 +97,9 @@ async def received(peer: Peer, size: int) -> bytes:
     return await soon(peer.reader.readexactly(size))
 
 
-async def fill(client: Client) -> asyncio.Task[None]:
-    """Write until the peer, which does not read, makes the writer wait; return that writing."""
-    chunk = bytes(1 << 20)
-    while True:
-        writing = asyncio.create_task(client.write(chunk))
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(writing), 0.2)
-            continue
-        return writing
+async def fill(end: Client | OneClientServer) -> asyncio.Task[None]:
+    """Write more than all buffers hold to a peer that does not read; return that writing."""
+    writing = asyncio.create_task(end.write(bytes(32 << 20)))
+    await asyncio.sleep(0)
+    assert not writing.done()
+    return writing

@@ -120,6 +120,19 @@ async def test_structures_as_they_are_in_memory(server: Server) -> None:
             assert bytes(came) == bytes(position)
 
 
+async def test_bytes_of_all_kinds(server: Server) -> None:
+    async with pair(server) as (client, peer):
+        changing = bytearray(b"abc")
+        for _ in range(2):
+            await client.write(changing)
+        await client.write(memoryview(changing)[1:])
+        changing[:] = b"xyz"  # what was written stays what it was
+        assert await received(peer, 8) == b"abcabcbc"
+        for wrong in ("text", 5, None):
+            with pytest.raises(TypeError):
+                await client.write(wrong)  # type: ignore[arg-type]
+
+
 async def test_structures_in_pieces(server: Server) -> None:
     sent, came = Position(7, 8, 9.0), Position()
     async with pair(server) as (client, peer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import socket
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smartbus.aio.tcp import Client, KeepAlive, MsgType, OneClientServer, TcpClient
+from smartbus.errors import ArgumentError
 from smartbus.testing import wait_until_async as until
 from tests.aio.peers import soon
 from tests.aio.tcp.ends import (
@@ -46,6 +48,8 @@ BAD: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"terminator": b""}, ValueError),
     ({"terminator": None}, ValueError),
     ({"limit": 0}, ValueError),
+    ({"write_timeout": -1}, ArgumentError),
+    ({"close_timeout": None}, TypeError),
 ]
 
 
@@ -57,6 +61,14 @@ async def test_bad_arguments(arguments: dict[str, Any], error: type[Exception]) 
         TcpClient(HOST, 1, Inbox(), **arguments)
     with pytest.raises(error):
         OneClientServer(HOST, 0, LOG, **arguments)
+
+
+@pytest.mark.parametrize("name", ["idle", "count", "interval"])
+async def test_bad_keep_alive(name: str) -> None:
+    with pytest.raises(ArgumentError, match=name):
+        KeepAlive(**{name: 0})
+    with pytest.raises(TypeError, match=name):
+        KeepAlive(**{name: 1.5})  # type: ignore[arg-type]
 
 
 async def test_callbacks_of_all_kinds(server: Server) -> None:
@@ -284,6 +296,21 @@ async def test_a_failing_connect_callback(server: Server, caplog: pytest.LogCapt
         await until(lambda: caplog.text.count("OSError: of mine") == 2)
 
 
+async def test_a_vanished_host(server: Server) -> None:
+    """Keep-alive ends the connection with an error that is no ConnectionError."""
+    states = States()
+    async with pair(server, connect_callback=states) as (client, _):
+        reading = asyncio.create_task(client.read_str())
+        await asyncio.sleep(0)
+        assert client._stream is not None
+        client._stream.connection_lost(TimeoutError(errno.ETIMEDOUT, "timed out"))
+        with pytest.raises(ConnectionAbortedError, match="timed out"):
+            await soon(reading)
+        await states.reach(True, False)
+        assert (client.connected, client.should_be_connected) == (False, True)
+        client._stream.abort()  # the transport does not know of it
+
+
 # --- writing to who does not read -------------------------------------------------------------
 
 
@@ -334,6 +361,16 @@ async def test_what_was_written_arrives_before_the_end(server: Server) -> None:
 async def _expect_numbers(peer: Peer, count: int) -> None:
     lines = (await soon(peer.reader.read(-1))).split(b"\r\n")
     assert lines == [*(b"%d" % number for number in range(count)), b""]
+
+
+async def test_closing_while_the_peer_is_behind(server: Server) -> None:
+    async with pair(server, close_timeout=30) as (client, peer):
+        writing = await fill(client)
+        data, _ = await asyncio.gather(soon(peer.reader.read(-1)), client.close())
+        assert len(data) == 32 << 20
+        await asyncio.wait({writing})
+        writing.exception()  # it may have learnt of the end first
+        assert client.done_task.done()
 
 
 async def test_closing_does_not_wait_for_ever(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +206,36 @@ async def test_a_callback_that_is_cancelled(
         await states.reach(True, False)
         assert (client.connected, client.should_be_connected) == (False, True)
     assert "read loop was cancelled" in caplog.text
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_lines_in_any_pieces(server: Server, seed: int) -> None:
+    """What is good comes, all of it and in order; what is not is left out."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    lines, expected = [], []
+    for number in range(400):
+        kind = chance.choice(["good", "good", "good", "noise", "long", "cut", "empty"])
+        if kind == "good":
+            value = {"n": number, "text": "ü\r\n" * chance.randrange(40)}
+            lines.append(json.dumps(value, ensure_ascii=chance.random() < 0.5).encode())
+            expected.append(value)
+        elif kind == "noise":
+            lines.append(b"\xff" + chance.randbytes(chance.randrange(200)).replace(b"\r", b""))
+        elif kind == "long":
+            lines.append(b'"' + b"x" * chance.randrange(1000, 5000) + b'"')
+        else:
+            lines.append(b'{"a": ' if kind == "cut" else b"")
+    data = b"".join(line + b"\r\n" for line in lines)
+    inbox = Inbox()
+    async with tcp_pair(server, inbox, limit=1000) as (client, peer):
+        while data:
+            size = chance.choice([1, 2, 3, 10, 100, 1000, 10_000])
+            peer.send(data[:size])
+            data = data[size:]
+            if chance.random() < 0.3:
+                await asyncio.sleep(0)
+        await inbox.reach(*expected)
+        assert client.connected
 
 
 @pytest.mark.parametrize("broken", [True, False])

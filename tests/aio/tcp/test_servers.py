@@ -32,7 +32,6 @@ async def test_one_client() -> None:
     async with OneClientServer(HOST, 0, LOG, states, name="Commands") as server:
         assert server.log.name == "test.OneClientServer(Commands)"
         assert server.port
-        assert not server.connected
         with pytest.raises(ConnectionError, match=NOT_CONNECTED):
             await server.write_str("x")
         async with connected(server) as client:
@@ -47,7 +46,8 @@ async def test_one_client() -> None:
         await states.reach(True, False)
         assert not server.done_task.done()
     assert server.done_task.done()
-    assert server.connected_task.cancelled()
+    with pytest.raises(ConnectionAbortedError):
+        await server.connected_task
 
 
 async def test_a_second_client_is_refused() -> None:
@@ -211,6 +211,21 @@ async def test_an_exception_disconnects(error: Exception, caplog: pytest.LogCapt
                     await soon(client.read_str())
         await states.reach(True, False, True, False)
     assert caplog.text.count("read loop failed") == 2
+
+
+async def test_a_cancelled_dispatch_disconnects(caplog: pytest.LogCaptureFixture) -> None:
+    class Cancelled(OneClientReadLoopServer):
+        async def read_and_dispatch(self) -> None:
+            await self.read_str()
+            raise asyncio.CancelledError
+
+    async with Cancelled(port=0, log=LOG) as server:
+        for _ in range(2):
+            async with connected(server) as client:
+                await client.write_str("x")
+                with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                    await soon(client.read_str())
+    assert caplog.text.count("the read loop was cancelled") == 2
 
 
 async def test_closing_from_the_read_loop() -> None:
