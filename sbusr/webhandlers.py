@@ -38,6 +38,7 @@ from .flows import (
 )
 from .jsonhandler import JsonHandler, NotFoundHandler, RequestError
 from .monitoring import HealthHandler, MetricsHandler, ReadyHandler
+from .openapi import OpenApiHandler, document
 from .rpchandler import RpcHandler
 from .tokens import Tokens
 
@@ -275,6 +276,7 @@ def make_app(
         (r"/healthz", HealthHandler),
         (r"/readyz", ReadyHandler),
         (r"/metrics", MetricsHandler),
+        (r"/openapi\.json", OpenApiHandler),
     ]
     if rpc:
         handlers.append((r"/api/rpc", RpcHandler))
@@ -283,6 +285,7 @@ def make_app(
         default_handler_class=NotFoundHandler,
         executor=executor,
         launcher=launcher,
+        openapi=document(tokens=tokens is not None, rpc=rpc),
         tokens=tokens,
         local=local,
         clients=clients,

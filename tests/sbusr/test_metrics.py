@@ -72,7 +72,7 @@ async def test_durations(make: Make) -> None:
 
 
 async def test_all_workers_are_added_up_also_those_that_end(make: Make) -> None:
-    executor = await make(pool_processes=2)
+    executor = await make(pool_processes=2, methods="soundmethods")
     await ask(executor, *(request("echo", [n], n) for n in range(100)))
     first = set(executor.workers)
     for worker in first:
