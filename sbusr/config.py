@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from . import mistakes
+from .jsonlog import JsonFormatter
 from .tokens import Token
 
 __all__ = [
@@ -37,6 +38,9 @@ __all__ = [
 
 NAME = "settings"
 """The module that is read."""
+
+_JSON = "sbusr-json"
+"""Name of the formatter for `as_json`."""
 
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -262,7 +266,7 @@ def _optional(module: ModuleType, name: str, kind: Any) -> Any:
     return _convert(module, name, kind) if getattr(module, name, None) is not None else None
 
 
-def set_up_logging(config: dict[str, Any], *, verbose: bool = False) -> None:
+def set_up_logging(config: dict[str, Any], *, verbose: bool = False, as_json: bool = False) -> None:
     """Configure logging as ``LOGGING_CONFIG`` says.
 
     Directories of log files are made where they are missing. A file that cannot be written is
@@ -271,6 +275,7 @@ def set_up_logging(config: dict[str, Any], *, verbose: bool = False) -> None:
     Args:
         config: The settings' dictionary; it is not changed.
         verbose: Show everything, whatever level the settings have.
+        as_json: Write JSON (see `sbusr.jsonlog`), whatever formatters the settings have.
 
     Raises:
         SettingsError: The dictionary is no valid configuration.
@@ -286,6 +291,10 @@ def set_up_logging(config: dict[str, Any], *, verbose: bool = False) -> None:
             user["handlers"] = [name for name in user.get("handlers", ()) if name not in unusable]
             if verbose:
                 user["level"] = "DEBUG"
+        if as_json:
+            config.setdefault("formatters", {})[_JSON] = {"()": JsonFormatter}
+            for handler in handlers.values():
+                handler["formatter"] = _JSON
         logging.config.dictConfig(config)
     except (ValueError, TypeError, AttributeError, ImportError) as exc:
         reason = f"{exc}: {exc.__cause__}" if exc.__cause__ else str(exc)

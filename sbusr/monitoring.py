@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from . import readiness
 from .exposition import CONTENT_TYPE, DaemonCollector, exposition
 from .jsonhandler import JsonHandler
-from .process import State
 
 __all__ = ["HealthHandler", "MetricsHandler", "ReadyHandler"]
 
@@ -22,13 +22,7 @@ class ReadyHandler(JsonHandler):
 
     def get(self) -> None:
         """Answer 200, or 503 with what is missing."""
-        workers = self.settings["executor"].workers
-        clients = self.settings["clients"]()
-        missing = []
-        if not any(client.connected for client in clients):
-            missing.append("no bus client is connected")
-        if not any(worker.state is State.READY for worker in workers):
-            missing.append("no worker process is ready")
+        missing = readiness.missing(self.settings["clients"](), self.settings["executor"].workers)
         if missing:
             self.set_status(503)
         self.answer({"status": "not ready" if missing else "ready", "missing": missing})

@@ -18,7 +18,7 @@ from queue import Queue
 
 from smartbus.errors import SmartBusError
 
-from . import exits, globalvars
+from . import exits, globalvars, readiness
 from .browsers import is_loopback
 from .busclient import RPC_COMMAND, bus_clients, connect
 from .config import IpcSettings, Settings, SettingsError, load, set_up_logging, stray_names
@@ -27,6 +27,8 @@ from .executor import Executor
 from .flows import FlowLauncher
 from .loggingqueue import LoggerHandler, QueueListener, drop_when_full
 from .pidfile import PidFile, PidFileError
+from .reloading import MethodsWatcher, Reloader
+from .systemd import Notifier, ServiceReport
 from .tokens import Tokens
 from .webhandlers import FlowHandler, make_app
 from .webserver import WebServer
@@ -42,6 +44,7 @@ SAME_SIGNAL = 0.5
 """Seconds within which several signals are one: ``make``, ``timeout`` and service managers send
 theirs both to a process and to its group."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_RELOAD = signal.SIGHUP
 
 _logger = logging.getLogger(__name__)
 _server: Server | None = None
@@ -56,7 +59,7 @@ class Server:
 
     Args:
         settings: What to do.
-        args: Command line: ``verbose``, ``no_web_server``, ``embedded``, ``flows``.
+        args: Command line: ``verbose``, ``no_web_server``, ``embedded``, ``flows``, ``reload``.
     """
 
     def __init__(self, settings: Settings, args: Namespace) -> None:
@@ -67,6 +70,8 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._embedded: Embedded | None = None
         self._executor: Executor | None = None
+        self._reloader: Reloader | None = None
+        self._terminal = os.isatty(0)
         self.http_port = 0
         """Port of the HTTP server, once it listens."""
 
@@ -85,19 +90,27 @@ class Server:
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._signalled, number)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # see `run`
+        notifier = Notifier()  # before there are processes that would inherit its environment
         async with AsyncExitStack() as cleanup:
             # The last that was started is the first to stop: replies still need the clients, the
             # clients the bus.
             self._start_embedded(cleanup)
             executor = self._make_executor(cleanup)
+            report = ServiceReport(
+                loop, notifier, lambda: readiness.missing(bus_clients(), executor.workers)
+            )
+            cleanup.callback(report.close)
             self._start_clients(loop, executor, cleanup)
             cleanup.push_async_callback(executor.aclose, ANSWER_TIME)
             executor.start()
+            self._start_reloader(loop, executor, report, cleanup)
             if not self._args.no_web_server:
                 self._start_http(executor, cleanup)
+            report.start()
             announcement = loop.create_task(self._announce())
             await self._stop.wait()
             _logger.info("stopping")
+            report.stopping()
             announcement.cancel()
 
     # ---- the parts -----------------------------------------------------------------------------
@@ -153,6 +166,22 @@ class Server:
         except SmartBusError as exc:
             raise StartError(f"the bus client does not start: {exc}") from exc
 
+    def _start_reloader(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        executor: Executor,
+        report: ServiceReport,
+        cleanup: AsyncExitStack,
+    ) -> None:
+        reloader = self._reloader = Reloader(executor, report.reloading)
+        cleanup.push_async_callback(reloader.close)
+        loop.add_signal_handler(_RELOAD, self._hung_up)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [_RELOAD])  # see `run`
+        if self._args.reload:
+            watcher = MethodsWatcher(reloader.reload)
+            cleanup.push_async_callback(watcher.close)
+            watcher.start()
+
     def _start_http(self, executor: Executor, cleanup: AsyncExitStack) -> None:
         port, address = self._settings.web_listen
         launcher = FlowLauncher(
@@ -200,6 +229,14 @@ class Server:
         sys.stdout.flush()
 
     # ---- signals -------------------------------------------------------------------------------
+
+    def _hung_up(self) -> None:
+        """SIGHUP: somebody asks to reload, or the terminal that the daemon runs in is closed."""
+        assert self._reloader is not None
+        if self._terminal and not os.isatty(0):
+            self._signalled(_RELOAD)
+        elif not self._stop.is_set():
+            self._reloader.reload(_RELOAD.name)
 
     def _signalled(self, number: int) -> None:
         assert self._loop is not None
@@ -267,7 +304,7 @@ def run(args: Namespace) -> int:
     """
     try:
         settings = load()
-        set_up_logging(settings.logging, verbose=args.verbose)
+        set_up_logging(settings.logging, verbose=args.verbose, as_json=args.log_json)
     except SettingsError as exc:
         sys.stderr.write(f"sbusr: {exc}\n")
         return exits.SETTINGS
@@ -284,7 +321,7 @@ def run(args: Namespace) -> int:
             _server = None
 
     # A signal that comes before the server has its handlers waits for them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_SIGNALS, _RELOAD})
     try:
         with PidFile(args.pid_file) if args.pid_file else nullcontext():
             asyncio.run(serve())

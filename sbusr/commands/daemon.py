@@ -106,8 +106,10 @@ def ask(args: Namespace, path: str) -> Answer:
 
 
 def _url() -> str:
-    port, address = load().web_listen
+    settings = load()
+    port, address = settings.web_listen
     if not port:
         raise SettingsError("WEBSERVER_LISTEN lets the system choose the port; give --url")
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if settings.web_tls is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -13,6 +13,7 @@ The settings are in settings.py, in the current directory or beside this program
 
 EPILOG = """\
 Ctrl-C (or SIGTERM) stops; a second time stops without waiting for requests.
+SIGHUP loads the methods anew.
 
 exit codes:
   0    stopped as asked
@@ -56,6 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="keep the process id in FILE while the daemon runs, for the command stop; a second "
         "daemon with the same FILE does not start",
+    )
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        help="look at the files of the methods once a second, and load them anew when they change",
+    )
+    parser.add_argument(
+        "--log-json", action="store_true", help="write the log as JSON, one object a line"
     )
 
 

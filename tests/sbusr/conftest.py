@@ -120,7 +120,8 @@ async def start(settings: config.Settings) -> AsyncIterator[Start]:
 
         async def begin(**args: Any) -> Daemon:
             connected = args.pop("connected", True)
-            options = {"verbose": False, "no_web_server": False, "embedded": False, **args}
+            defaults = dict.fromkeys(("verbose", "no_web_server", "embedded", "reload"), False)
+            options = {**defaults, **args}
             daemon = Daemon(Server(settings, Namespace(**options)))
             task = asyncio.create_task(daemon.server.serve())
 

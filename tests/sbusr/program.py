@@ -47,7 +47,13 @@ _numbers = itertools.count(1)
 class Program:
     """A running program, ``sbusr_run.py`` or another, in a directory of its own."""
 
-    def __init__(self, directory: Path, *args: str, program: Sequence[str] = (PROGRAM,)) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *args: str,
+        program: Sequence[str] = (PROGRAM,),
+        stdin: int | None = None,
+    ) -> None:
         self.directory = directory
         self.output = directory / f"output {next(_numbers)}"
         with self.output.open("wb") as output:
@@ -55,6 +61,7 @@ class Program:
                 [sys.executable, *program, *args],
                 cwd=directory,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -376,7 +376,7 @@ async def test_no_web_server(start: Start) -> None:
 async def test_address_in_use(start: Start, bus: Bus, settings: config.Settings) -> None:
     settings.web_listen = (bus.port, "127.0.0.1")
     daemon = Server(
-        settings, Namespace(verbose=False, no_web_server=False, embedded=False, flows="flows")
+        settings, Namespace(verbose=False, no_web_server=False, embedded=False, reload=False)
     )
     with pytest.raises(StartError, match=r"127\.0\.0\.1:\d+: [^(]*in use\. .*WEBSERVER_LISTEN"):
         await daemon.serve()
@@ -386,7 +386,7 @@ async def test_address_in_use(start: Start, bus: Bus, settings: config.Settings)
 async def test_bad_master_host(settings: config.Settings) -> None:
     settings.bus.clients[0].master_host = "no-such-host.invalid"
     daemon = Server(
-        settings, Namespace(verbose=False, no_web_server=True, embedded=False, flows="flows")
+        settings, Namespace(verbose=False, no_web_server=True, embedded=False, reload=False)
     )
     with pytest.raises(StartError, match="no-such-host"):
         await daemon.serve()
