@@ -44,6 +44,8 @@ bench: $(VENV)/dev.stamp core
 	$(BIN)/python benchmarks/executor.py $(ARGS)
 	$(BIN)/python benchmarks/throughput.py $(ARGS)
 	$(BIN)/python benchmarks/pingpong.py $(ARGS)
+	$(BIN)/python benchmarks/dip_messages.py $(ARGS)
+	$(BIN)/python benchmarks/aio_tcp.py $(ARGS)
 
 wheel: $(VENV)/dev.stamp
 	$(BIN)/python -m tools.build_wheel --out dist

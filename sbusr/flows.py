@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from smartbus import errors
-from smartbus.errors import SmartBusError, TooLargeError
+from smartbus.errors import ArgumentError, SmartBusError, TooLargeError
 
 __all__ = [
     "STARTED",
@@ -110,6 +110,7 @@ class AckTable:
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Future[FlowInvokeAck]] = {}
         self._results: set[asyncio.Future[None]] = set()
+        self._closed: str | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -122,8 +123,13 @@ class AckTable:
         future.set_result(ack)
         return True
 
+    def open(self) -> None:
+        """Let waiting begin, also after `close`."""
+        self._closed = None
+
     def close(self, why: str) -> None:
-        """End all waiting: ``wait`` raises `NoIpscError`."""
+        """End all waiting: ``wait`` and ``result`` raise `NoIpscError`, from now on at once."""
+        self._closed = why
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(NoIpscError(why))
@@ -138,6 +144,7 @@ class AckTable:
             Exception: What the future ends with.
             NoIpscError: The table was closed.
         """
+        self._check_open()
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._results.add(closed)
         try:
@@ -159,12 +166,17 @@ class AckTable:
             asyncio.TimeoutError: It did not come within ``timeout`` seconds.
             NoIpscError: The table was closed.
         """
+        self._check_open()
         future = asyncio.get_running_loop().create_future()
         self._waiting[invoke_id] = future
         try:
             return await asyncio.wait_for(future, timeout)
         finally:
             del self._waiting[invoke_id]
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise NoIpscError(self._closed)
 
 
 class FlowCall(NamedTuple):
@@ -265,10 +277,10 @@ class FlowLauncher:
             future = client.call_flow(*target, call.params, timeout=allowed)
         except TooLargeError as exc:
             raise ParamsError(f"params are too large: {exc}") from exc
+        except ArgumentError as exc:  # 1e999 is JSON, but no number for Python
+            raise ParamsError(f"params have no JSON form: {exc}") from exc
         except SmartBusError as exc:
             raise NoIpscError(f"the flow call could not be sent: {exc}") from exc
-        except (ValueError, RecursionError) as exc:  # 1e999 is JSON, but no number for Python
-            raise ParamsError(f"params have no JSON form: {exc}") from exc
         return future.invoke_id, asyncio.wrap_future(future)
 
     async def _result(self, outcome: asyncio.Future[list[Any]], timeout: float) -> list[Any]:

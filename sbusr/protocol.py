@@ -1,6 +1,6 @@
 """What the executor and its worker processes say to each other over a socket pair.
 
-Frames are those of ``dip``: one byte tag, four bytes body length (big endian), body. Inside, both
+Frames are those of ``smartbus.dip``: a tag, the body's length, the body. Inside, both
 ends are one machine and one program, so numbers are native.
 
 ========= ================= ===========================================================
@@ -25,7 +25,6 @@ execution, and the time limit that its method has (microseconds; 0: none of its 
 
 from __future__ import annotations
 
-import socket
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
@@ -33,6 +32,8 @@ from struct import Struct
 from typing import Any
 
 import msgspec
+
+from smartbus.dip.framing import HEAD, FrameReader, frame
 
 __all__ = [
     "ANSWERS",
@@ -73,10 +74,6 @@ METRICS = ord("M")
 SHARED_SIZE = 16
 """Bytes of the shared memory."""
 
-RECEIVE_SIZE = 256 * 1024
-"""Bytes that one read takes at most, unless one frame is larger."""
-
-_HEAD = Struct(">BI")
 _REQUESTS = Struct("=QI32s")
 _ANSWERS = Struct("=IQ")
 
@@ -102,53 +99,6 @@ class Config(msgspec.Struct, kw_only=True):
     """Levels of loggers by name; that of the root logger under an empty name."""
 
 
-def frame(tag: int, body: bytes = b"") -> bytes:
-    """A complete frame."""
-    return _HEAD.pack(tag, len(body)) + body
-
-
-class FrameReader:
-    """Receives frames from a socket, many with one system call."""
-
-    def __init__(self) -> None:
-        self._buffer = memoryview(bytearray(RECEIVE_SIZE))
-        self._filled = 0
-
-    def receive(self, sock: socket.socket, flags: int = 0) -> list[tuple[int, bytes]] | None:
-        """Receive once and return the frames that are complete now (perhaps none).
-
-        Returns:
-            Tag and body of each frame; ``None`` when the other end has closed.
-
-        Raises:
-            OSError: What the socket raises (``BlockingIOError`` included).
-        """
-        received = sock.recv_into(self._buffer[self._filled :], 0, flags)
-        if not received:
-            return None
-        buffer = self._buffer
-        filled = self._filled + received
-        frames = []
-        start = 0
-        while filled - start >= 5:
-            tag, length = _HEAD.unpack_from(buffer, start)
-            end = start + 5 + length
-            if end > filled:
-                if 5 + length > len(buffer):
-                    self._buffer = memoryview(bytearray(5 + length))
-                break
-            frames.append((tag, bytes(buffer[start + 5 : end])))
-            start = end
-        rest = filled - start
-        if rest and (start or self._buffer is not buffer):
-            self._buffer[:rest] = bytes(buffer[start:filled])
-        elif not rest and len(buffer) > RECEIVE_SIZE:
-            # One huge frame is no reason to keep its space for ever.
-            self._buffer = memoryview(bytearray(RECEIVE_SIZE))
-        self._filled = rest
-        return frames
-
-
 def pack_requests(first: int, bodies: Sequence[bytes], encoding: str) -> bytes:
     """A REQUESTS frame.
 
@@ -161,7 +111,7 @@ def pack_requests(first: int, bodies: Sequence[bytes], encoding: str) -> bytes:
     blob = b"".join(bodies)
     head = _REQUESTS.pack(first, len(bodies), encoding.encode("ascii"))
     total = len(head) + len(lengths) + len(blob)
-    return b"".join((_HEAD.pack(REQUESTS, total), head, lengths, blob))
+    return b"".join((HEAD.pack(REQUESTS, total), head, lengths, blob))
 
 
 Requests = tuple[int, str, list[bytes]]
@@ -201,7 +151,7 @@ def pack_answers(answers: Sequence[tuple[int, bytes, bytes]], busy: int) -> byte
         *texts,
     ]
     body = b"".join(parts)
-    return _HEAD.pack(ANSWERS, len(body)) + body
+    return HEAD.pack(ANSWERS, len(body)) + body
 
 
 def unpack_answers(body: bytes) -> tuple[int, Iterable[tuple[int, bytes, bytes]]]:

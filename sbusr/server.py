@@ -195,6 +195,7 @@ class Server:
             hint = _in_use(exc, "WEBSERVER_LISTEN in settings.py")
             raise StartError(f"HTTP cannot listen on {address}:{port}: {problem}{hint}") from exc
         server.add_socket(listener)
+        FlowHandler.acks.open()
         cleanup.push_async_callback(self._stop_http, server)
         self.http_port = listener.getsockname()[1]
         _logger.info("HTTP on %s:%d", address or "*", self.http_port)

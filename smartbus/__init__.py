@@ -10,9 +10,10 @@ client or a bus is first used, never at import.
 - ``smartbus.bus``: a bus server for where no IPSC runs.
 - ``smartbus.aio``: an asyncio client in pure Python.
 - ``smartbus.ipsc``: a stand-in for an IPSC server, which runs flow scripts.
+- ``smartbus.dip``: messages from many processes of a machine to one, as deepfos-ipc has them.
 - ``smartbus.testing``: a pytest plugin: real buses, flow hosts and clients for tests.
 
-``docs/library.md`` is the guide.
+``docs/library.md`` is the guide, ``docs/dip.md`` that to ``smartbus.dip``.
 """
 
 from __future__ import annotations

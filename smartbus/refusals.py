@@ -26,8 +26,8 @@ _ADVICE: Final = {
 }
 
 
-def refusal(code: int, server: str, client_id: int) -> SmartBusError:
-    """Return the error for a registration that `server` answered with `code`."""
+def refusal(code: int, server: str, who: str) -> SmartBusError:
+    """Return the error for the registration of `who` that `server` answered with `code`."""
     advice = f"; {_ADVICE[code]}" if code in _ADVICE else ""
     why = error_for(code).message
-    return error_for(code, f"{server} refused client {client_id}: {why}{advice}")
+    return error_for(code, f"{server} refused {who}: {why}{advice}")

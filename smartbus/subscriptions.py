@@ -185,7 +185,7 @@ class Subscribable:
         Raises:
             TypeError: `handler` cannot be called, or is a coroutine function, or one is no class
                 of events.
-            SmartBusError: The client was released, or closed.
+            SmartBusError: The client was released, or closed: no events come any more.
         """
         self._check_alive()
         return self._subscribers.add(handler, event_types)

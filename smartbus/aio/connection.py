@@ -247,7 +247,9 @@ class Connection:
         """Note a refusal and tell about it; True if it is for good (NET.md 2.5)."""
         # Only who understood the user name complains about the password.
         code = _PASSWORD if _PASSWORD in refusals.values() else code
-        error = refusal(code, f"{self._host}:{self._port}", self._address.client_id)
+        unit, client_id, _ = self._address
+        who = f"client {client_id} of unit {unit}"
+        error = refusal(code, f"{self._host}:{self._port}", who)
         logger.error("%s", error)
         if code != _ALREADY:
             self.refusal = error

@@ -193,7 +193,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
                         -2, f"client {self._client_id} was not activated: call activate() first"
                     )
                 if self._refused:
-                    raise refusal(self._failure, self._servers, self._client_id)
+                    raise refusal(self._failure, self._servers, f"client {self._client_id}")
                 if self._pump.in_handler():
                     raise RuntimeError("wait_connected() would block the events it waits for")
                 left = None if deadline is None else deadline - time.monotonic()
@@ -313,7 +313,7 @@ class BusClient(EventHandlers, BatchMethods, FlowCallMethods, Subscribable):
                         error_for(code),
                     )
                 else:
-                    error = refusal(code, self._servers, self._client_id)
+                    error = refusal(code, self._servers, f"client {self._client_id}")
                     self._records.error("%s; not trying again", error)
                     self._flow_calls.fail(code, error.message)
             case Disconnected():

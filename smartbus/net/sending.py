@@ -169,6 +169,7 @@ class SendingMethods:
 
         Raises:
             TooLargeError: The parameters are too long.
+            ArgumentError: They hold a NaN or themselves, or an argument is out of range.
             TypeError: `params` is no list, or holds what JSON does not know.
             SmartBusError: As `send_data`.
         """

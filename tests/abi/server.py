@@ -171,8 +171,12 @@ class Peer:
 def _bound(family: int, address: tuple[str, int] | str) -> socket.socket:
     """Return a socket that has this address, which is no obstacle to another one."""
     made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(address)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except BaseException:
+        made.close()
+        raise
     return made
 
 

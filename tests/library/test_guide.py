@@ -5,9 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +12,15 @@ import pytest
 from smartbus import errors, ipc, net
 from smartbus.events import EVENTS
 from tests.behaviour.conftest import without_vendor
-from tests.net.recorder import DEADLINE
+from tests.library.guides import Guide, run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from smartbus.bus import Bus
     from smartbus.testing import BusFactory, FlowHostFactory
 
-ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs" / "library.md").read_text("utf-8")
+GUIDE = Guide("library.md")
 
 #: The flows that the guide names.
 FLOWS = {
@@ -31,19 +29,9 @@ FLOWS = {
     "Project1/Broken": "result = [1 / 0]",
 }
 
-EXAMPLES = re.findall(
-    r"^```python\n(.*?)^```\n```text\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL
-)
-
-
-def title(example: tuple[str, str]) -> str:
-    """The heading above an example."""
-    above = GUIDE[: GUIDE.index(example[0])]
-    return str(re.findall(r"^#+ (.*)$", above, re.MULTILINE)[-1])
-
 
 def test_every_example_is_tested() -> None:
-    assert len(EXAMPLES) == GUIDE.count("```python\n") > 0
+    assert GUIDE.has_only_examples()
 
 
 @pytest.fixture
@@ -54,7 +42,7 @@ def bus(smartbus_bus_factory: BusFactory, smartbus_ipsc_factory: FlowHostFactory
 
 
 @pytest.mark.parametrize("library", ["core", "vendor"])
-@pytest.mark.parametrize("example", EXAMPLES, ids=title)
+@pytest.mark.parametrize("example", GUIDE.examples, ids=GUIDE.title)
 def test_example(example: tuple[str, str], library: str, bus: Bus, tmp_path: Path) -> None:
     source, expected = example
     if library == "vendor":
@@ -68,21 +56,11 @@ def test_example(example: tuple[str, str], library: str, bus: Bus, tmp_path: Pat
         )
         source = source.replace("unit_id=unit_id=", "unit_id=")
     source, expected = (text.replace("8089", str(bus.port)) for text in (source, expected))
-    script = tmp_path / "example.py"
-    script.write_text(source, "utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SMARTBUS_IPC_SOCKET": str(bus.ipc_path)}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=2 * DEADLINE,
-        check=False,
-    )
+    environment = {**os.environ, "SMARTBUS_IPC_SOCKET": str(bus.ipc_path)}
+    printed, said, code = run(source, tmp_path, environment)
     # The vendor's library also traces what the examples provoke.
-    complaints = [line for line in done.stderr.splitlines() if not line.startswith("library: ")]
-    assert (done.stdout, complaints, done.returncode) == (expected, [], 0)
+    complaints = [line for line in said.splitlines() if not line.startswith("library: ")]
+    assert (printed, complaints, code) == (expected, [], 0)
 
 
 # ---- the reference -----------------------------------------------------------------------
@@ -100,7 +78,7 @@ def shown(function: Any) -> str:
     return text.replace("/, ", "")[1:-1]
 
 
-REFERENCE = GUIDE[GUIDE.index("## Reference") :]
+REFERENCE = GUIDE.text[GUIDE.text.index("## Reference") :]
 SHARED, REST = REFERENCE.split("Only\n`smartbus.net.Client` has")
 NET, IPC = REST.split("only `smartbus.ipc.Client` has")
 ROWS = [
@@ -131,7 +109,7 @@ def test_the_reference_is_complete(cls: type) -> None:
 
 
 def test_the_table_of_errors() -> None:
-    rows = re.findall(r"^\| (-\d+) \| `(\w+)` \| (?:`(\w+)` )?\| .* \|$", GUIDE, re.MULTILINE)
+    rows = re.findall(r"^\| (-\d+) \| `(\w+)` \| (?:`(\w+)` )?\| .* \|$", GUIDE.text, re.MULTILINE)
     assert {int(code): name for code, name, _ in rows} == {
         code: cls.__name__ for code, cls in errors.ERRORS.items()
     }
@@ -142,7 +120,7 @@ def test_the_table_of_errors() -> None:
 
 
 def test_the_table_of_events() -> None:
-    section = GUIDE[GUIDE.index("## Events") : GUIDE.index("## Threads")]
+    section = GUIDE.text[GUIDE.text.index("## Events") : GUIDE.text.index("## Threads")]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \|(.*)\|$", section, re.MULTILINE)
     assert [name for name, _, _ in rows] == [event.__name__ for event in EVENTS]
     for (_, methods, attributes), event in zip(rows, EVENTS, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -13,6 +14,8 @@ import pytest
 
 from smartbus import ipc, net
 from smartbus.aio import SmartBusClient, Timing
+from smartbus.aio.tcp import Client, OneClientReadLoopServer, TcpClient
+from smartbus.aio.tcp.settings import Settings
 from smartbus.arguments import LONGEST, seconds, seconds_or_none
 from smartbus.bus import Bus
 from smartbus.errors import ArgumentError
@@ -133,6 +136,28 @@ def test_asyncio(bus: Bus) -> None:
         run(client.close())
     finally:
         thread.close()
+
+
+@pytest.mark.parametrize("name", ["timeout", "write_timeout", "close_timeout", "spin"])
+def test_tcp(name: str) -> None:
+    check_all(name, lambda t: Settings(**{name: t}), none=name in ("timeout", "write_timeout"))
+
+
+async def test_tcp_clients_and_servers() -> None:
+    log = logging.getLogger()
+
+    async def coroutine(*_: object, **__: object) -> None:
+        """Nothing is said to it."""
+
+    check_all("heartbeat_send_sleep", lambda t: Client("", 0, log, heartbeat_send_sleep=t))
+    check_all("heartbeat_timeout", lambda t: Reader(port=0, log=log, heartbeat_timeout=t))
+    client = TcpClient("", 0, coroutine)
+    check_all("timeout", lambda t: client.connect(t).send(None), none=True)
+
+
+class Reader(OneClientReadLoopServer):
+    async def read_and_dispatch(self) -> None:
+        """Nothing is said to it."""
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Timing)])

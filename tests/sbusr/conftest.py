@@ -17,10 +17,11 @@ from sbusr.server import Server
 from smartbus.bus import Bus
 from smartbus.testing import BusFactory
 from smartbus.testing import wait_until_async as until
+from tests.ports import free_port
 from tests.sbusr.daemon import Daemon, Start
 from tests.sbusr.executors import PACKAGES, Make
 from tests.sbusr.peer import ScriptedIpsc
-from tests.sbusr.program import ECHO_FLOW, METHODS, ROOT, Program, free_port
+from tests.sbusr.program import ECHO_FLOW, METHODS, ROOT, Program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

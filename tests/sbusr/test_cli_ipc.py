@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sbusr.program import Program, free_port
+from tests.ports import free_port
+from tests.sbusr.program import Program
 
 Run = Callable[..., Program]
 
