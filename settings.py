@@ -106,3 +106,16 @@ SMARTBUS_NOTIFY_TTL = 10000
 
 # (port, address) of the HTTP server. An empty address listens everywhere: mind who can reach it.
 WEBSERVER_LISTEN = (8080, "127.0.0.1")
+
+# Who may use HTTP for what. None: everybody for everything. Else a list, to which
+# "python -m sbusr.tokens NAME SCOPE…" makes a member; the scopes are "flow", "reset",
+# "metrics" and "rpc". See docs/http.md.
+WEB_AUTH = None
+
+# Certificate and key for HTTPS, files in PEM format: {"certfile": "…", "keyfile": "…"}.
+# None: plain HTTP.
+WEB_TLS = None
+
+# Whether POST /api/rpc executes methods, for development: who may use it may call whatever flows
+# may call.
+WEB_RPC = False

@@ -1,81 +1,83 @@
-"""The command line of the daemon.
-
-Exit codes: 0 stopped as asked; 2 wrong arguments; 3 the settings cannot be used; 4 something
-cannot be started; 5 stopped by a second signal, without waiting for requests; 130 Ctrl-C before
-the daemon was there.
-"""
+"""The command line: which command is meant. Without one the daemon runs (``run``)."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from . import __version__
+from . import __version__, exits
 
-__all__ = ["main", "parse"]
+__all__ = ["COMMANDS", "main"]
 
-EXIT_START = 4  # as in `.server`, which may not import
-EXIT_INTERRUPTED = 130
+PROGRAM: Final = "sbusr_run.py"
 
-
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse a command line, by default this process's."""
-    parser = argparse.ArgumentParser(
-        prog="sbusr_run.py",
-        description="Execute JSON-RPC requests of flows with the functions in methods/, "
-        "and start flows by HTTP. The settings are in settings.py, in the current directory or "
-        "beside this program.",
-        epilog="Ctrl-C (or SIGTERM) stops; a second time stops without waiting for requests.",
-    )
-    parser.add_argument("-V", "--version", action="version", version=f"sbusr {__version__}")
-    parser.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="log everything, and put tracebacks into error replies",
-    )
-    parser.add_argument(
-        "-W",
-        "--no-web-server",
-        action="store_true",
-        help="no HTTP: then flows cannot be started, nor methods reloaded by a request",
-    )
-    parser.add_argument(
-        "--embedded",
-        action="store_true",
-        help="also start a bus and a stand-in for IPSC, where no IPSC is at hand",
-    )
-    parser.add_argument(
-        "--flows",
-        metavar="DIR",
-        default="flows",
-        help="with --embedded: directory of the flow scripts (default: %(default)s)",
-    )
-    return parser.parse_args(argv)
+#: Each command's module has ``add_arguments(parser)`` and ``run(args) -> exit code``. It is
+#: imported only when it is asked for.
+COMMANDS: Final = {
+    "run": ("sbusr.commands.run", "run the daemon (also where no command is named)"),
+    "check": ("sbusr.commands.check", "check settings and methods, and show them"),
+    "status": ("sbusr.commands.status", "ask a running daemon how it is"),
+    "reload": ("sbusr.commands.reload", "have a running daemon load its methods anew"),
+    "stop": ("sbusr.commands.stop", "stop a running daemon"),
+    "call": ("sbusr.commands.call", "call a method over the bus, as a flow does"),
+    "bus": ("smartbus.bus.command", "run a bus server"),
+    "ipsc": ("smartbus.ipsc.command", "run a stand-in for an IPSC server"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the daemon; return the exit code."""
+    """Run the command line `argv`, by default this process's; return the exit code."""
     try:
-        return _run(parse(argv))
-    except KeyboardInterrupt:  # before the daemon has its own handler
-        return EXIT_INTERRUPTED
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:  # before the command has its own handler
+        return exits.INTERRUPTED
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(arguments: list[str]) -> int:
+    name = "run"
+    if arguments and not arguments[0].startswith("-"):
+        name = arguments.pop(0)
+    if name not in COMMANDS:
+        return _unknown(name)
     # A directory with settings.py (and perhaps methods/) of its own comes first, when the daemon is
     # started there; else those beside sbusr_run.py are taken.
     if Path("settings.py").exists():
         sys.path.insert(0, str(Path.cwd()))
+    module, text = COMMANDS[name]
     try:
-        from .server import run  # noqa: PLC0415 - not for --help
+        room = importlib.import_module(module)
+        parser = argparse.ArgumentParser(
+            prog=PROGRAM if name == "run" else f"{PROGRAM} {name}",
+            description=f"{text[0].upper()}{text[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        room.add_arguments(parser)
+        if name == "run":
+            parser.add_argument("-V", "--version", action="version", version=f"sbusr {__version__}")
+            parser.epilog = f"{_commands()}\n\n{parser.epilog}"
+        return int(room.run(parser.parse_args(arguments)))
     except ImportError as exc:
         sys.stderr.write(
             f"sbusr: {exc}\nThe daemon needs the packages of the extra 'daemon': "
             "pip install 'smartbus-client-python[daemon]'; in its checkout "
             "pip install -r requirements.txt\n"
         )
-        return EXIT_START
-    return run(args)
+        return exits.UNAVAILABLE
+
+
+def _unknown(name: str) -> int:
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+    sys.stderr.write(f"sbusr: there is no command {name!r}; {hint}\n")
+    return exits.USAGE
+
+
+def _commands() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join([f"commands ({PROGRAM} COMMAND -h says more):", *lines])

@@ -12,6 +12,7 @@ import importlib
 import logging
 import logging.config
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -19,14 +20,19 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from . import mistakes
+from .tokens import Token
+
 __all__ = [
     "ClientSettings",
     "IpcSettings",
     "NetSettings",
     "Settings",
     "SettingsError",
+    "TlsSettings",
     "load",
     "set_up_logging",
+    "stray_names",
 ]
 
 NAME = "settings"
@@ -36,6 +42,16 @@ Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 ClientId = Annotated[int, Meta(ge=0, le=255)]
 ClientType = Annotated[int, Meta(ge=2, le=255)]
+
+
+_NAMES = {
+    "executor": "EXECUTOR_CONFIG",
+    "bus": "SMARTBUS_CONFIG",
+    "notify_ttl": "SMARTBUS_NOTIFY_TTL",
+    "web_listen": "WEBSERVER_LISTEN",
+    "logging": "LOGGING_CONFIG",
+}
+"""Names in the settings module that are not just the field's."""
 
 
 class SettingsError(Exception):
@@ -117,8 +133,17 @@ class ExecutorSettings(msgspec.Struct, forbid_unknown_fields=True):
     max_rss_mb: Positive | None = None
 
 
-class Settings(msgspec.Struct):
-    """All settings."""
+class TlsSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """``WEB_TLS``: files in PEM format."""
+
+    certfile: Annotated[str, Meta(min_length=1)]
+    """The certificate, and those between it and its root."""
+    keyfile: Annotated[str, Meta(min_length=1)] | None = None
+    """Its key; None: it is in ``certfile``."""
+
+
+class Settings(msgspec.Struct, rename=lambda field: _NAMES.get(field, field.upper())):
+    """All settings; as JSON they have the names of the settings module."""
 
     executor: ExecutorSettings
     bus: NetSettings | IpcSettings
@@ -128,6 +153,11 @@ class Settings(msgspec.Struct):
     """Seconds."""
     web_listen: tuple[int, str]
     """Port and address."""
+    web_auth: list[Token] | None
+    """Who may use HTTP for what; None: everybody for everything."""
+    web_tls: TlsSettings | None
+    web_rpc: bool
+    """Whether methods may be called by HTTP."""
     logging: dict[str, Any]
 
 
@@ -158,8 +188,9 @@ def check(module: ModuleType) -> Settings:
     """
     bus = _value(module, "SMARTBUS_CONFIG")
     if isinstance(bus, dict) and "type" in bus and bus["type"] not in ("net", "ipc"):
-        where = _where(module, "SMARTBUS_CONFIG.type")
-        raise SettingsError(f'{where}: {bus["type"]!r} is neither "net" nor "ipc"')
+        where = mistakes.place(module, "SMARTBUS_CONFIG", ("type",))
+        text = f'SMARTBUS_CONFIG.type: {bus["type"]!r} is neither "net" nor "ipc"'
+        raise SettingsError(f"{where}: {text}")
     settings = Settings(
         executor=_convert(module, "EXECUTOR_CONFIG", ExecutorSettings),
         bus=_convert(module, "SMARTBUS_CONFIG", NetSettings | IpcSettings),
@@ -168,9 +199,12 @@ def check(module: ModuleType) -> Settings:
         web_listen=_convert(
             module, "WEBSERVER_LISTEN", tuple[Annotated[int, Meta(ge=0, le=65535)], str]
         ),
+        web_auth=_optional(module, "WEB_AUTH", list[Token]),
+        web_tls=_optional(module, "WEB_TLS", TlsSettings),
+        web_rpc=bool(_optional(module, "WEB_RPC", bool)),
         logging=_convert(module, "LOGGING_CONFIG", dict[str, Any]),
     )
-    place = _where(module, "SMARTBUS_CONFIG")
+    place = f"{mistakes.place(module, 'SMARTBUS_CONFIG')}: SMARTBUS_CONFIG"
     if isinstance(settings.bus, IpcSettings):
         _check_encoding(settings.bus.instance.encoding, f"{place}['instance']")
     else:
@@ -195,24 +229,37 @@ def _check_encoding(name: str, place: str) -> None:
         raise SettingsError(f"{place}: {exc}") from exc
 
 
-def _where(module: ModuleType, what: str) -> str:
-    return f"{getattr(module, '__file__', None) or module.__name__}: {what}"
+def stray_names() -> Iterator[tuple[int, str]]:
+    """What in the settings module looks like a setting and is none; after `load`.
+
+    Yields:
+        Level for the log, and what is to say. It is a warning where a setting may have been meant;
+        other names may be for the methods.
+    """
+    known = [field.encode_name for field in msgspec.structs.fields(Settings)]
+    for text, meant in mistakes.strays(sys.modules[NAME], known):
+        yield logging.WARNING if meant else logging.DEBUG, text
 
 
 def _value(module: ModuleType, name: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        raise SettingsError(_where(module, f"{name} is missing")) from None
+        meant = mistakes.near(name, filter(str.isupper, vars(module)))
+        hint = meant.replace("did you mean", "is it")
+        raise SettingsError(f"{mistakes.place(module)}: {name} is missing{hint}") from None
 
 
 def _convert(module: ModuleType, name: str, kind: Any) -> Any:
     try:
         return msgspec.convert(_value(module, name), kind)
     except msgspec.ValidationError as exc:
-        problem, _, path = str(exc).partition(" - at `$")
-        place = name + path.rstrip("`")
-        raise SettingsError(_where(module, f"{place}: {problem}")) from None
+        raise SettingsError(mistakes.describe(module, name, kind, str(exc))) from None
+
+
+def _optional(module: ModuleType, name: str, kind: Any) -> Any:
+    """A setting that came later than the document: it may be missing, which is the same as None."""
+    return _convert(module, name, kind) if getattr(module, name, None) is not None else None
 
 
 def set_up_logging(config: dict[str, Any], *, verbose: bool = False) -> None:

@@ -282,8 +282,9 @@ class Executor:
 
         Args:
             client: Gets the reply: ``client.notify_many``, else ``client.notify``, as in
-                `smartbus.net.Client`. Its attribute ``encoding``, if there is one, is tried first
-                on ``txt``.
+                `smartbus.net.Client`; and ``client.no_reply``, if there is such a method, when
+                a notification is done. Its attribute ``encoding``, if there is one, is tried
+                first on ``txt``.
             pack_info: The packet's `smartbus.head.Head`, or its 20 raw bytes.
             txt: The request.
 
@@ -367,6 +368,8 @@ class Executor:
                     self._deliver(client, replies)
                     client, replies = asker, []
                 replies.append((head[_UNIT], head[_CLIENT], title, text))
+            elif hasattr(asker, "no_reply"):
+                asker.no_reply()
         self._deliver(client, replies)
         self._done(len(answers), sum([len(item[3]) for item, _, _ in answers]))
 

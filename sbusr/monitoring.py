@@ -37,6 +37,8 @@ class ReadyHandler(JsonHandler):
 class MetricsHandler(JsonHandler):
     """``GET /metrics``: numbers for Prometheus."""
 
+    scope = "metrics"
+
     def get(self) -> None:
         """Answer 200."""
         collector: DaemonCollector = self.settings["collector"]

@@ -201,6 +201,8 @@ class Pool:
     async def reset(self) -> list[int]:
         """Replace all workers, one after the other; each successor is ready before it takes over.
 
+        Successors import every module of the methods package before they are ready.
+
         Returns:
             The process ids of the new workers.
 
@@ -215,7 +217,8 @@ class Pool:
                 if slot.next is not None:  # it has the old code
                     self._discard(slot)
                 slot.hurry = True
-                self._start_next(slot)
+                # It is the probe, too: a module that is broken must show now, not in a call.
+                self._start_next(slot, whole=True)
                 successor = slot.next
                 if successor is None:
                     raise ResetError(str(self._problem))
@@ -328,11 +331,12 @@ class Pool:
         if worker.dispatched >= max_tasks:
             self._take_over(slot)
 
-    def _start_next(self, slot: Slot) -> None:
+    def _start_next(self, slot: Slot, *, whole: bool = False) -> None:
         if slot.retry is not None:
             slot.retry.cancel()
             slot.retry = None
-        config = msgspec.structs.replace(self._config, name=f"sbusr-worker-{slot.number}")
+        name = f"sbusr-worker-{slot.number}"
+        config = msgspec.structs.replace(self._config, name=name, whole=whole)
         try:
             slot.next = WorkerProcess(self._loop, self, config)
         except OSError as exc:

@@ -89,6 +89,8 @@ class Config(msgspec.Struct, kw_only=True):
     """``sys.path``."""
     reply_limit: int | None
     """Longest reply text, in bytes."""
+    whole: bool = False
+    """Import every module of the package before being ready, not only the package itself."""
     verbose: bool
     """Tracebacks of application exceptions go into error replies."""
     give_back: bool

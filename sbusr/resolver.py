@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, MethodType, ModuleType
@@ -126,13 +127,19 @@ class Resolver:
         self.found: dict[str, Method] = {}
         """Every method found so far, by name (bounded by what the package defines)."""
 
-    def load(self) -> None:
+    def load(self, *, whole: bool = False) -> None:
         """Import the package.
 
+        Args:
+            whole: Also every module in it that requests could make this process import, except
+                in directories without ``__init__.py``.
+
         Raises:
-            Exception: Whatever its code raises.
+            BaseException: Whatever its code raises.
         """
-        importlib.import_module(self.package)
+        package = importlib.import_module(self.package)
+        if whole:
+            _import_modules(package)
 
     def resolve(self, name: str) -> Method:
         """Return the method called ``name``.
@@ -225,6 +232,15 @@ class Resolver:
         return module == self.package or (
             isinstance(module, str) and module.startswith(self.package + ".")
         )
+
+
+def _import_modules(package: ModuleType) -> None:
+    """Import all public modules of a package, and of the packages in it."""
+    for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
+        if _is_public(module.name.rpartition(".")[2]):
+            inner = importlib.import_module(module.name)
+            if module.ispkg:
+                _import_modules(inner)
 
 
 def _named(members: Mapping[str, Any], name: str, counts: Callable[[Any], bool]) -> Any:

@@ -10,52 +10,31 @@ import errno
 import logging
 import os
 import signal
-import socket
 import sys
 from argparse import Namespace
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from queue import Queue
 
-from tornado.httpserver import HTTPServer
-
 from smartbus.errors import SmartBusError
 
-from . import globalvars
+from . import exits, globalvars
+from .browsers import is_loopback
 from .busclient import RPC_COMMAND, bus_clients, connect
-from .config import IpcSettings, Settings, SettingsError, load, set_up_logging
+from .config import IpcSettings, Settings, SettingsError, load, set_up_logging, stray_names
 from .embedded import Embedded, LocalEmbedded
 from .executor import Executor
 from .flows import FlowLauncher
 from .loggingqueue import LoggerHandler, QueueListener, drop_when_full
+from .pidfile import PidFile, PidFileError
+from .tokens import Tokens
 from .webhandlers import FlowHandler, make_app
+from .webserver import WebServer
 
-__all__ = [
-    "EXIT_FORCED",
-    "EXIT_OK",
-    "EXIT_SETTINGS",
-    "EXIT_START",
-    "Server",
-    "StartError",
-    "run",
-    "stop",
-]
-
-EXIT_OK = 0
-"""Stopped, as asked."""
-EXIT_SETTINGS = 3
-"""The settings cannot be used."""
-EXIT_START = 4
-"""Something cannot be started: an address is in use, the C library is missing."""
-EXIT_FORCED = 5
-"""A second signal came while stopping: requests may be unanswered."""
+__all__ = ["Server", "StartError", "run", "stop"]
 
 ANSWER_TIME = 2.5
 """Seconds for requests in execution when stopping. With all else it stays below 5."""
-HTTP_GRACE = 0.2
-"""Seconds for the answers to flow calls that stopping has ended."""
-BODY_LIMIT = 1 << 20
-"""Longest HTTP request body, in bytes."""
 LOG_QUEUE = 10_000
 """Log records of workers that may wait to be written; more are dropped, and counted."""
 
@@ -182,31 +161,30 @@ class Server:
             FlowHandler.acks,
             self._settings.flow_ack_timeout,
         )
-        server = HTTPServer(
-            make_app(executor, launcher, bus_clients, globalvars.ipsc_set),
-            max_body_size=BODY_LIMIT,
-            idle_connection_timeout=60,
+        auth = self._settings.web_auth
+        app = make_app(
+            executor,
+            launcher,
+            bus_clients,
+            globalvars.ipsc_set,
+            tokens=None if auth is None else Tokens(auth),
+            local=is_loopback(address),
+            rpc=self._settings.web_rpc,
         )
         try:
-            listener = _listen(port, address)
+            server = WebServer(app, self._settings.web_tls)
+            self.http_port = server.start(port, address)
+        except SettingsError as exc:
+            raise StartError(str(exc)) from exc
         except OSError as exc:
             # What comes after it is the address, a second time.
             problem = (exc.strerror or str(exc)).partition(" (while")[0]
             hint = _in_use(exc, "WEBSERVER_LISTEN in settings.py")
             raise StartError(f"HTTP cannot listen on {address}:{port}: {problem}{hint}") from exc
-        server.add_socket(listener)
-        FlowHandler.acks.open()
-        cleanup.push_async_callback(self._stop_http, server)
-        self.http_port = listener.getsockname()[1]
-        _logger.info("HTTP on %s:%d", address or "*", self.http_port)
-
-    @staticmethod
-    async def _stop_http(server: HTTPServer) -> None:
-        server.stop()
-        FlowHandler.acks.close("the daemon is shutting down")
-        if FlowHandler.unanswered:  # those who wait are told
-            await asyncio.wait(set(FlowHandler.unanswered), timeout=HTTP_GRACE)
-        await server.close_all_connections()
+        cleanup.push_async_callback(server.close)
+        # Between the two, requests that wait for methods get their answers.
+        cleanup.push_async_callback(executor.aclose, ANSWER_TIME)
+        cleanup.callback(server.stop)
 
     async def _announce(self) -> None:
         """Say where everything is, once everything is there (``--embedded``)."""
@@ -240,7 +218,7 @@ class Server:
         if self._embedded is not None:
             self._embedded.kill()
         logging.shutdown()
-        os._exit(EXIT_FORCED)
+        os._exit(exits.FORCED)
 
 
 def _in_use(exc: Exception, setting: str) -> str:
@@ -248,19 +226,6 @@ def _in_use(exc: Exception, setting: str) -> str:
     if getattr(exc, "errno", None) != errno.EADDRINUSE:
         return ""
     return f". Is the daemon running already? Else change {setting}"
-
-
-def _listen(port: int, address: str) -> socket.socket:
-    """A listening socket; an empty address is every address of the machine."""
-    if not address and socket.has_dualstack_ipv6():
-        listener = socket.create_server(
-            ("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
-        )
-    else:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listener = socket.create_server((address, port), family=family, backlog=128)
-    listener.setblocking(False)
-    return listener
 
 
 def _welcome(settings: Settings, embedded: Embedded, http_port: int) -> str:
@@ -276,7 +241,8 @@ def _welcome(settings: Settings, embedded: Embedded, http_port: int) -> str:
         f"  RPC     client {client} of unit {unit}, command type {RPC_COMMAND}; see methods/",
     ]
     if http_port:
-        url = f"http://{settings.web_listen[1] or '127.0.0.1'}:{http_port}"
+        scheme = "http" if settings.web_tls is None else "https"
+        url = f"{scheme}://{settings.web_listen[1] or '127.0.0.1'}:{http_port}"
         # The example goes to unit 19, client 0, unless it is told where.
         where = "" if (unit, client) == (19, 0) else f", {unit}, {client}"
         params = f'["Hello", "Flow"{where}]'
@@ -294,7 +260,7 @@ def run(args: Namespace) -> int:
     """Run the daemon until it is stopped by `stop` or a signal (seed: "server module").
 
     Args:
-        args: The command line, see `sbusr.cli`.
+        args: The command line, see `sbusr.commands.run`.
 
     Returns:
         The exit code.
@@ -304,7 +270,9 @@ def run(args: Namespace) -> int:
         set_up_logging(settings.logging, verbose=args.verbose)
     except SettingsError as exc:
         sys.stderr.write(f"sbusr: {exc}\n")
-        return EXIT_SETTINGS
+        return exits.SETTINGS
+    for level, text in stray_names():
+        _logger.log(level, "%s", text)
     globalvars.prog_args = args
 
     async def serve() -> None:
@@ -318,14 +286,15 @@ def run(args: Namespace) -> int:
     # A signal that comes before the server has its handlers waits for them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        asyncio.run(serve())
-    except StartError as exc:
+        with PidFile(args.pid_file) if args.pid_file else nullcontext():
+            asyncio.run(serve())
+    except (StartError, PidFileError) as exc:
         _logger.error("%s", exc)  # noqa: TRY400 - it is for people, who need no traceback
-        return EXIT_START
+        return exits.UNAVAILABLE
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         logging.shutdown()
-    return EXIT_OK
+    return exits.OK
 
 
 def stop() -> None:

@@ -1,4 +1,4 @@
-"""The HTTP interface: ``POST /api/flow`` starts a flow, ``GET /sys/reset`` reloads the methods.
+"""The HTTP interface: ``POST /api/flow`` starts a flow, ``/sys/reset`` reloads the methods.
 
 What is there for watching the daemon is in `monitoring`.
 
@@ -38,6 +38,9 @@ from .flows import (
 )
 from .jsonhandler import JsonHandler, NotFoundHandler, RequestError
 from .monitoring import HealthHandler, MetricsHandler, ReadyHandler
+from .openapi import OpenApiHandler, document
+from .rpchandler import RpcHandler
+from .tokens import Tokens
 
 __all__ = [
     "FlowHandler",
@@ -60,29 +63,21 @@ _logger = logging.getLogger(__name__)
 class FlowHandler(JsonHandler):
     """``POST /api/flow``: start a flow, wait for IPSC's acknowledgement."""
 
+    scope = "flow"
+    acts = True
+
     acks: ClassVar[AckTable] = AckTable()
     """The calls that wait for their acknowledgement."""
-
-    unanswered: ClassVar[set[asyncio.Future[None]]] = set()
-    """One for each request in progress, done when its answer was handed to the connection."""
 
     outcomes: ClassVar[Counter[str]] = Counter()
     """Requests answered, by HTTP status."""
 
     _launch: asyncio.Task[Started] | None = None
-    _answered: asyncio.Future[None] | None = None
-
-    def prepare(self) -> None:
-        """Note that a request is in progress."""
-        self._answered = asyncio.get_running_loop().create_future()
-        self.unanswered.add(self._answered)
 
     def on_finish(self) -> None:
-        """Note that it no longer is, and how it was answered."""
+        """Note how the request was answered."""
+        super().on_finish()
         self.outcomes[str(self.get_status())] += 1
-        if self._answered is not None:  # else the request did not get as far as `prepare`
-            self.unanswered.discard(self._answered)
-            self._answered.set_result(None)
 
     @classmethod
     def set_flow_ack(cls, ack: FlowInvokeAck) -> None:
@@ -104,7 +99,8 @@ class FlowHandler(JsonHandler):
         seconds, or does not return in time.
         """
         launcher: FlowLauncher = self.settings["launcher"]
-        call = parse_flow_call(self.request.body)
+        call = parse_flow_call(self.body)
+        self.begin()
         self._launch = asyncio.ensure_future(launcher.launch(call))
         try:
             await asyncio.wait([self._launch])
@@ -145,10 +141,19 @@ _STATUS: dict[type[FlowError], int] = {
 
 
 class ResetHandler(JsonHandler):
-    """``GET /sys/reset``: replace the worker processes, so that methods are loaded anew."""
+    """``/sys/reset``: replace the worker processes, so that methods are loaded anew."""
+
+    scope = "reset"
+    acts = True
 
     async def get(self) -> None:
+        """As `post`: the sbusr document has it so."""
+        await self.post()
+
+    async def post(self) -> None:
         """Answer 200 when all workers are new, 409 when the new code does not start."""
+        self.begin()
+        _logger.info("reset by HTTP: %s %s", self.request.remote_ip, self.caller)
         executor: Executor = self.settings["executor"]
         try:
             workers = await executor.reset()
@@ -249,19 +254,40 @@ def make_app(
     launcher: FlowLauncher,
     clients: Callable[[], list[Any]],
     ipsc_set: Collection[tuple[int, int]],
+    *,
+    tokens: Tokens | None = None,
+    local: bool = True,
+    rpc: bool = False,
 ) -> tornado.web.Application:
-    """The HTTP application."""
+    """The HTTP application.
+
+    Args:
+        executor: To be reset, and watched.
+        launcher: Starts flows.
+        clients: Returns the bus clients.
+        ipsc_set: The IPSC processes on the bus.
+        tokens: Who may do what; None is everybody everything.
+        local: It is served to this machine alone.
+        rpc: There is ``/api/rpc``.
+    """
+    handlers: list[Any] = [
+        (r"/api/flow", FlowHandler),
+        (r"/sys/reset", ResetHandler),
+        (r"/healthz", HealthHandler),
+        (r"/readyz", ReadyHandler),
+        (r"/metrics", MetricsHandler),
+        (r"/openapi\.json", OpenApiHandler),
+    ]
+    if rpc:
+        handlers.append((r"/api/rpc", RpcHandler))
     return tornado.web.Application(
-        [
-            (r"/api/flow", FlowHandler),
-            (r"/sys/reset", ResetHandler),
-            (r"/healthz", HealthHandler),
-            (r"/readyz", ReadyHandler),
-            (r"/metrics", MetricsHandler),
-        ],
+        handlers,
         default_handler_class=NotFoundHandler,
         executor=executor,
         launcher=launcher,
+        openapi=document(tokens=tokens is not None, rpc=rpc),
+        tokens=tokens,
+        local=local,
         clients=clients,
         collector=DaemonCollector(executor, clients, ipsc_set, FlowHandler.outcomes),
     )

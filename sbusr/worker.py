@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import logging
 import mmap
 import os
@@ -20,7 +19,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from argparse import Namespace
 from collections import deque
 from collections.abc import Iterator
@@ -28,8 +26,9 @@ from typing import Any
 
 import msgspec
 
-from . import globalvars, resolver
+from . import globalvars
 from .calls import Calls
+from .importing import import_traceback
 from .loggingqueue import QueueHandler
 from .protocol import (
     CONFIG,
@@ -64,9 +63,6 @@ REPORT_EVERY = 1.0
 """Seconds between two reports of what was counted."""
 ORPHAN_GRACE = 0.5
 """Time (seconds) that the main thread has to end by itself when the parent is gone."""
-
-
-_IMPORTERS = {__file__, resolver.__file__, importlib.__file__}
 
 
 class Link:
@@ -320,17 +316,6 @@ def _plain(value: Any) -> Any:
         return f"<{type(value).__name__}>"
 
 
-def _traceback(exc: BaseException) -> str:
-    """The traceback of an import, without the frames of who imports."""
-    tb = exc.__traceback__
-    while tb is not None:
-        name = tb.tb_frame.f_code.co_filename
-        if name not in _IMPORTERS and not name.startswith("<frozen importlib"):
-            break
-        tb = tb.tb_next
-    return "".join(traceback.format_exception(type(exc), exc, tb))
-
-
 def _set_up_logging(link: Link, config: Config) -> None:
     class _Queue:
         @staticmethod
@@ -384,10 +369,10 @@ def _run(link: Link, progress: memoryview) -> int:
     worker = Worker(link, calls, progress, give_back=config.give_back)
     worker.catch_signals()
     try:
-        methods.load()
+        methods.load(whole=config.whole)
     except BaseException as exc:  # noqa: BLE001 - SystemExit too
         message = f"{type(exc).__name__}: {exc}"
-        link.send_json(FAILED, {"message": message, "traceback": _traceback(exc)})
+        link.send_json(FAILED, {"message": message, "traceback": import_traceback(exc)})
         return EXIT_IMPORT_FAILED
     gc.collect()
     gc.freeze()

@@ -9,9 +9,12 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from smartbus.spin import BlockingSpinner
+
 from .batch import PROBE, exchange, one_by_one
 from .dialing import connect_blocking
 from .errors import ConnectionClosed, ReadTimeout, ResponseError
+from .link import SPIN
 from .pool import ACQUIRE_TIMEOUT, hello, pool_exhausted, refused
 from .replies import ReplyReader
 
@@ -36,6 +39,7 @@ class _Line:
         self._replies = ReplyReader()
         self._came: list[ResponseError | None] = []
         self._something = _watch(self._sock)
+        self._spinner = BlockingSpinner(SPIN)
         if connection_id is None:
             return
         try:
@@ -70,6 +74,7 @@ class _Line:
 
     def answer(self) -> ResponseError | None:
         """Read the next answer: None is OK."""
+        self._spinner.wait(self._something)
         while not self._came:
             try:
                 data = self._sock.recv(4096)
@@ -79,6 +84,7 @@ class _Line:
                 raise ConnectionClosed(f"The server closed the connection ({exc}).") from None
             if not data:
                 raise ConnectionClosed("The server closed the connection (end of stream).")
+            self._spinner.answered()
             self._came = self._replies.feed(data)
         failure = self._came.pop(0)
         if failure is not None and not self._replies.framed:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from smartbus.spin import Spinner
 
 from .errors import ConnectionClosed, ReadTimeout
 from .replies import ReplyReader
@@ -14,7 +16,10 @@ from .sending import Sending
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["Link", "LinkOwner"]
+__all__ = ["SPIN", "Link", "LinkOwner"]
+
+SPIN: Final = 0.0001
+"""Seconds to stay awake for an answer, where answers come that quickly (`smartbus.spin`)."""
 
 
 class LinkOwner(Protocol):
@@ -53,6 +58,7 @@ class Link(asyncio.BufferedProtocol):
         self._buffer = memoryview(bytearray(4096))
         self._expected: deque[Sending] = deque()
         self._replies = ReplyReader()
+        self._spinner = Spinner(SPIN)
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
@@ -82,6 +88,8 @@ class Link(asyncio.BufferedProtocol):
                 self._timer = self._loop.call_at(self._deadline, self._look)
         self._expected.append(sending)
         self._transport.write(data)
+        if len(self._expected) == 1:
+            self._spinner.sent()
 
     def ask(self, data: bytes) -> Sending:
         """Write a frame and return what gets the answer."""
@@ -121,6 +129,7 @@ class Link(asyncio.BufferedProtocol):
         """See `asyncio.BufferedProtocol`."""
         if self._ended:
             return
+        self._spinner.received()
         if not self._expected:
             self.end(ConnectionClosed("The server says something unasked."))
             return
@@ -148,6 +157,7 @@ class Link(asyncio.BufferedProtocol):
         if self._ended:
             return
         self._ended = True
+        self._spinner.received()  # so that it ends, too
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:

@@ -158,7 +158,8 @@ class Session(asyncio.BufferedProtocol):
             waiting = self._handle(*todo.popleft())
         answers = self._answers
         if answers:
-            if self._transport is not None:
+            # Once it is closing, asyncio complains about each write.
+            if self._transport is not None and not self._transport.is_closing():
                 self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
             answers.clear()
         return waiting

@@ -8,7 +8,7 @@ from typing import Any
 
 from smartbus.aio import FlowCall, Frame, Notify, SmartBusClient
 from smartbus.testing.waiting import TIMEOUT
-from smartbus.wire import Cmd, CmdType
+from smartbus.wire import Cmd, CmdType, FlowReturn
 
 
 class ScriptedIpsc(SmartBusClient):
@@ -40,7 +40,7 @@ class ScriptedIpsc(SmartBusClient):
         elif frame.cmd_type == CmdType.SYSTEM and frame.cmd == Cmd.FLOW_CALL:
             call = FlowCall.decode(frame.data)
             self.calls.append(call)
-            answer = self.answers.get(call.flow.decode(), (1, ""))
+            answer = self.answers.get(call.flow.decode("gbk", "replace"), (1, ""))
             if answer is not None:
                 loop = asyncio.get_running_loop()
                 loop.call_later(self.delay, self.send_flow_ack, frame.head, call, *answer)
@@ -64,3 +64,24 @@ class ScriptedIpsc(SmartBusClient):
                 await self.changed.wait()
 
         return await asyncio.wait_for(wait(), TIMEOUT)
+
+
+class Returning(ScriptedIpsc):
+    """Returns what `results` has for a flow, right after its acknowledgement."""
+
+    results: dict[str, bytes]
+    otherwise: bytes | None = None
+    """What flows return for which `results` has nothing; None: nothing."""
+
+    def _note(self, frame: Frame) -> None:
+        super()._note(frame)
+        if (frame.cmd_type, frame.cmd) != (CmdType.SYSTEM, Cmd.FLOW_CALL):
+            return
+        call = FlowCall.decode(frame.data)
+        text = self.results.get(call.flow.decode("gbk", "replace"), self.otherwise)
+        if text is not None:
+            body = FlowReturn(call.project, call.invoke_id, text, call.event_ch).encode()
+            src = frame.head
+            to = src.src_unit_id, src.src_unit_client_id, src.src_unit_client_type
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.01, self.send_data, Cmd.FLOW_RETURN, CmdType.SYSTEM, *to, body)

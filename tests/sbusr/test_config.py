@@ -34,6 +34,10 @@ def client(**changes: Any) -> ModuleType:
     return made
 
 
+def auth(**changes: Any) -> ModuleType:
+    return module(WEB_AUTH=[{"name": "x", "sha256": "0" * 64, "scopes": ["flow"], **changes}])
+
+
 def test_default_settings_are_sound() -> None:
     settings = config.check(module())
     (first,) = settings.bus.clients
@@ -43,6 +47,7 @@ def test_default_settings_are_sound() -> None:
     assert settings.notify_ttl == 10_000
     assert settings.flow_ack_timeout == 15
     assert settings.executor.pool_processes == 1
+    assert (settings.web_auth, settings.web_tls) == (None, None)
 
 
 def test_the_documents_own_values_are_accepted() -> None:
@@ -51,6 +56,13 @@ def test_the_documents_own_values_are_accepted() -> None:
     config.check(module(EXECUTOR_CONFIG={"queue_maxsize": 0, "pool_processes": None}))
     config.check(module(WEBSERVER_LISTEN=[8080, ""]))
     config.check(client(authorUsr="u", authorPwd=123, slaverHost="127.0.0.2", slaverPort=8089))
+
+
+def test_settings_that_came_later_may_be_missing() -> None:
+    made = module()
+    for name in ("WEB_AUTH", "WEB_TLS", "WEB_RPC"):
+        delattr(made, name)
+    assert config.check(made) == config.check(module())
 
 
 @pytest.mark.parametrize(
@@ -80,6 +92,15 @@ def test_the_documents_own_values_are_accepted() -> None:
         (client(masterPort=0), "SMARTBUS_CONFIG.clients[0].masterPort: Expected `int` >= 1"),
         (client(masterport=1), "SMARTBUS_CONFIG.clients[0]: Object contains unknown field"),
         (client(localClientType=1), "SMARTBUS_CONFIG.clients[0].localClientType: Expected"),
+        (module(WEB_AUTH={}), "WEB_AUTH: Expected `array`, got `object`"),
+        (module(WEB_AUTH=[{"name": "x"}]), "WEB_AUTH[0]: Object missing required field `sha256`"),
+        (auth(sha256="ab"), "WEB_AUTH[0].sha256: Expected `str` matching regex"),
+        (auth(scopes=["all"]), "WEB_AUTH[0].scopes[0]: Invalid enum value 'all'"),
+        (auth(scopes=[]), "WEB_AUTH[0].scopes: Expected `array` of length >= 1"),
+        (auth(token="t"), "WEB_AUTH[0]: Object contains unknown field `token`"),
+        (module(WEB_RPC=1), "WEB_RPC: Expected `bool`, got `int`"),
+        (module(WEB_TLS={}), "WEB_TLS: Object missing required field `certfile`"),
+        (module(WEB_TLS={"certfile": 1}), "WEB_TLS.certfile: Expected `str`, got `int`"),
         (client(encoding="utf-9"), "SMARTBUS_CONFIG['clients'][0]: unknown encoding: utf-9"),
     ],
 )

@@ -520,8 +520,37 @@ async def test_reset_with_broken_code_changes_nothing(make: Make, tmp_path: Path
     assert (await sink.wait())[0]["result"] == "old"
 
 
+async def test_reset_imports_all_modules_first(make: Make, tmp_path: Path) -> None:
+    package = tmp_path / "modulespackage"
+    (package / "inner").mkdir(parents=True)
+    (package / "__init__.py").write_text("def f(): return 'old'")
+    (package / "__main__.py").write_text("raise SystemExit('this is for python -m')")
+    (package / "_private.py").write_text("raise RuntimeError('no request can name this')")
+    (package / "inner/__init__.py").touch()
+    late = package / "inner/late.py"
+    late.write_text("def f(): return 'old'")
+    sink = Sink()
+    executor = await make(pool_processes=2, methods="modulespackage", methods_path=tmp_path)
+    await until(lambda: len(pids(executor)) == 2)
+    before = pids(executor)
+    (package / "__init__.py").write_text("def f(): return 'new'")
+    late.write_text("raise RuntimeError('not today')")
+    with pytest.raises(ResetError, match="RuntimeError: not today") as caught:
+        await executor.reset()
+    assert "inner/late.py" in caught.value.traceback
+    assert "importlib" not in caught.value.traceback
+    assert pids(executor) == before
+    executor.put(sink, HEAD, request("f", [], 1))
+    assert (await sink.wait())[0]["result"] == "old"
+    late.write_text("def f(): return 'new'")
+    await executor.reset()
+    executor.put_many(sink, [(HEAD, request("f", [], 2)), (HEAD, request("inner.late.f", [], 3))])
+    await sink.wait(3)
+    assert sink.results() == {"1": "old", "2": "new", "3": "new"}
+
+
 async def test_reset_under_load_loses_nothing(make: Make) -> None:
-    executor, sink = await make(pool_processes=2), Sink()
+    executor, sink = await make(pool_processes=2, methods="soundmethods"), Sink()
     await executor.wait_ready()
     sent = 0
 
@@ -547,7 +576,7 @@ async def test_reset_under_load_loses_nothing(make: Make) -> None:
 
 
 async def test_old_worker_finishes_its_long_call_after_a_reset(make: Make, tmp_path: Path) -> None:
-    executor, sink = await make(pool_processes=1), Sink()
+    executor, sink = await make(pool_processes=1, methods="soundmethods"), Sink()
     started, go = tmp_path / "started", tmp_path / "go"
     executor.put(sink, HEAD, request("wait_for", [str(started), str(go)], "slow"))
     await until(started.exists)
@@ -561,7 +590,7 @@ async def test_old_worker_finishes_its_long_call_after_a_reset(make: Make, tmp_p
 
 async def test_chaos(make: Make) -> None:
     """Workers are killed all the time, recycled and reset; every request gets one reply."""
-    executor, sink = await make(0, 3, 500), Sink()
+    executor, sink = await make(0, 3, 500, methods="soundmethods"), Sink()
     await executor.wait_ready()
     total = 20_000
 
@@ -647,7 +676,7 @@ async def test_closing_twice_and_before_the_start() -> None:
 
 
 def test_without_a_loop_it_brings_its_own() -> None:
-    executor = Executor(0, 1, methods="rpcmethods", methods_path=PACKAGES)
+    executor = Executor(0, 1, methods="soundmethods", methods_path=PACKAGES)
     replies: list[Any] = []
 
     class Client:

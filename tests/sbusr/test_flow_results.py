@@ -12,30 +12,10 @@ from sbusr import globalvars
 from smartbus.bus import Bus
 from smartbus.encoding import dumps_ascii
 from smartbus.testing import wait_until_async as until
-from smartbus.wire import Cmd, CmdType, FlowCall, FlowReturn, Frame
 from tests.sbusr.daemon import Daemon, Start
-from tests.sbusr.peer import ScriptedIpsc
+from tests.sbusr.peer import Returning
 
 GOOD = {"project": "P", "flow": "F", "params": ["中", 1], "wait": True, "timeout": 20}
-
-
-class Returning(ScriptedIpsc):
-    """Returns what `results` has for a flow, right after its acknowledgement."""
-
-    results: dict[str, bytes]
-
-    def _note(self, frame: Frame) -> None:
-        super()._note(frame)
-        if (frame.cmd_type, frame.cmd) != (CmdType.SYSTEM, Cmd.FLOW_CALL):
-            return
-        call = FlowCall.decode(frame.data)
-        text = self.results.get(call.flow.decode())
-        if text is not None:
-            body = FlowReturn(call.project, call.invoke_id, text, call.event_ch).encode()
-            src = frame.head
-            to = src.src_unit_id, src.src_unit_client_id, src.src_unit_client_type
-            loop = asyncio.get_running_loop()
-            loop.call_later(0.01, self.send_data, Cmd.FLOW_RETURN, CmdType.SYSTEM, *to, body)
 
 
 @pytest.fixture

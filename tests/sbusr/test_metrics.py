@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,9 +72,12 @@ async def test_durations(make: Make) -> None:
 
 
 async def test_all_workers_are_added_up_also_those_that_end(make: Make) -> None:
-    executor = await make(pool_processes=2)
+    executor = await make(pool_processes=2, methods="soundmethods")
     await ask(executor, *(request("echo", [n], n) for n in range(100)))
-    await executor.reset()
+    first = set(executor.workers)
+    for worker in first:
+        os.kill(worker.pid, signal.SIGTERM)  # asks for a successor
+    await until(lambda: first.isdisjoint(executor.workers))
     await ask(executor, *(request("echo", [n], n) for n in range(50)))
     await until(lambda: counts(executor) == {("echo", OK): 150})
 

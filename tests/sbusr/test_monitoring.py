@@ -37,7 +37,7 @@ def sorted_values(labels: dict[str, str]) -> list[str]:
 
 async def samples(daemon: Daemon) -> dict[tuple[str, ...], float]:
     """Every sample: its name and the values of its labels, a bucket's bound last."""
-    response = await daemon.raw("/metrics", None, None)
+    response = await daemon.raw("/metrics")
     assert response.code == 200
     assert response.headers["Content-Type"].startswith("text/plain")
     families = text_string_to_metric_families(response.body.decode())

@@ -276,7 +276,7 @@ async def test_caller_that_goes_away_is_forgotten(
         stream: IOStream = await TCPClient().connect("127.0.0.1", daemon.server.http_port)
         body = json.dumps(GOOD).encode()
         await stream.write(
-            b"POST /api/flow HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            b"POST /api/flow HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
         )
         await stream.write(body)
         await until(lambda: len(FlowHandler.acks) == 1)
@@ -302,13 +302,14 @@ async def test_stopping_tells_those_who_wait_for_a_flow(
 # ---- the rest of HTTP ----------------------------------------------------------------------------
 
 
-async def test_reset(start: Start, bus: Bus) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_reset(start: Start, bus: Bus, method: str) -> None:
     daemon = await start()
     executor = globalvars.executor
     assert executor is not None
     await executor.wait_ready()
     before = {worker.pid for worker in executor.workers}
-    status, answer = await daemon.fetch("/sys/reset")
+    status, answer = await daemon.fetch("/sys/reset", None, method)
     assert status == 200
     assert len(answer["workers"]) == 1
     assert not before & set(answer["workers"])
@@ -325,11 +326,19 @@ async def test_reset_with_broken_methods(
     executor = globalvars.executor
     assert executor is not None
     await executor.wait_ready()
+    before = {worker.pid for worker in executor.workers}
     (methods / "__init__.py").write_text("def f(: return 'new'")
     status, answer = await daemon.fetch("/sys/reset")
     assert status == 409
     assert "SyntaxError" in answer["error"]["message"]
     assert "methods/__init__.py" in answer["error"]["traceback"]
+    (methods / "__init__.py").write_text("def f(): return 'new'")
+    (methods / "late.py").write_text("import no_such_module")
+    status, answer = await daemon.fetch("/sys/reset", {})
+    assert status == 409
+    assert "no_such_module" in answer["error"]["message"]
+    assert "methods/late.py" in answer["error"]["traceback"]
+    assert {worker.pid for worker in executor.workers if worker.was_ready} == before
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ same names, bytes and exceptions; ``docs/tcp.md`` says where they do better.
 - ``tcpclient``: `TcpClient`, with its ``readloop``, ``messages`` and ``rate``.
 - ``client``, ``server``, ``readserver``: `Client`, `OneClientServer`, `OneClientReadLoopServer`.
 - ``endpoint``: what they share, on top of ``exchange``, reading and writing.
-- ``stream``: one connection, with ``inbound`` and ``outbound`` bytes; ``spin`` waits for answers.
+- ``stream``: one connection, with ``inbound`` and ``outbound`` bytes.
 - ``settings``: bounds and times.
 """
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .spin import Spinner
+    from smartbus.spin import Spinner
 
 __all__ = ["Outbound"]
 

@@ -13,7 +13,7 @@ __all__ = ["DEFAULT_LIMIT", "DEFAULT_SPIN", "KeepAlive", "Settings"]
 #: Longest line, without its terminator, unless told otherwise (bytes); asyncio's default.
 DEFAULT_LIMIT: Final = 1 << 16
 
-#: See `smartbus.aio.tcp.spin.Spinner` (seconds).
+#: See `smartbus.spin.Spinner` (seconds).
 DEFAULT_SPIN: Final = 0.0001
 
 

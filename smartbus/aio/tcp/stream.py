@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from smartbus.spin import Spinner
+
 from .inbound import Inbound
 from .outbound import Outbound
-from .spin import Spinner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smartbus.aio.tcp import Client, TcpClient
-from smartbus.aio.tcp.spin import Spinner
+from smartbus.spin import Spinner
 from smartbus.testing import wait_until_async as until
 from tests.aio.peers import soon
 from tests.aio.tcp.ends import HOST, LOG, Echo

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["Spinner"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BlockingSpinner", "Spinner"]
 
 #: So many quick answers, at most, are let pass after staying awake has not helped.
 _MOST: Final = 1024
@@ -63,3 +66,43 @@ class Spinner:
             self._turning = False
             self._to_pass = self._penalty
             self._penalty = min(2 * self._penalty, _MOST)
+
+
+class BlockingSpinner:
+    """The same for a thread that waits for an answer without an event loop.
+
+    Not thread-safe: it belongs to one connection.
+    """
+
+    def __init__(self, window: float) -> None:
+        """Stay awake for `window` seconds at most; 0: never."""
+        self._window = window
+        self._penalty = 1
+        self._to_pass = 1  # quick answers until the next try
+        self._asked_at = 0.0
+        self._awake = False
+
+    def wait(self, ready: Callable[[], object]) -> None:
+        """Stay awake until `ready` says yes, or for as long as that may pay; then block as usual.
+
+        To be called when a request was sent, before blocking for its answer; `answered` follows.
+        """
+        self._asked_at = monotonic()
+        self._awake = self._to_pass <= 0
+        if not self._awake:
+            return
+        until = self._asked_at + self._window
+        while not ready():
+            if monotonic() >= until:
+                self._to_pass = self._penalty
+                self._penalty = min(2 * self._penalty, _MOST)
+                return
+
+    def answered(self) -> None:
+        """The answer is there."""
+        if monotonic() - self._asked_at > self._window:
+            return
+        if self._awake:
+            self._penalty = 1
+        else:
+            self._to_pass -= 1
