@@ -294,7 +294,9 @@ def _(world: World) -> None:
 
 @TABLE.row("3.1", "after the answer they name the server's unit", slow=True)
 def _(world: World) -> None:
-    beat = beat_of(world, world.begin())
+    peer = world.begin()
+    peer.beats.clear()  # a busy server answers after the first
+    beat = beat_of(world, peer, 2)
     assert comparable_beat(beat, world.kind) == without_moment(golden("heartbeat_2018"))
 
 
