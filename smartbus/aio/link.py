@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from smartbus.wire import (
     Address,
@@ -27,6 +27,9 @@ __all__ = ["Link", "LinkOwner"]
 
 logger = logging.getLogger(__name__)
 
+#: What one read takes at most. Only what is used of it takes memory.
+_RECEIVE_SIZE: Final = 256 << 10
+
 
 class LinkOwner(Protocol):
     """Who uses a link."""
@@ -38,7 +41,7 @@ class LinkOwner(Protocol):
         """Frames arrived; those of the link itself go back to `Link.link_frame`."""
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """Registers as soon as it is connected, and keeps the connection alive and watched.
 
     Attributes:
@@ -78,6 +81,7 @@ class Link(asyncio.Protocol):
         self._last_access_point = access_point
         self._timing = timing
         self._parser = FrameParser(max_frame)
+        self._space = memoryview(bytearray(_RECEIVE_SIZE))
         self._transport: asyncio.Transport | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._heard = 0.0
@@ -92,7 +96,7 @@ class Link(asyncio.Protocol):
         self.up_since = 0.0
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
-    # --- asyncio.Protocol -----------------------------------------------------------------
+    # --- asyncio.BufferedProtocol ---------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register at once, and begin to beat and to watch (NET.md 2)."""
@@ -107,10 +111,14 @@ class Link(asyncio.Protocol):
         self._timers["beat"] = self._loop.call_later(self._timing.heartbeat, self._beat)
         self._timers["watch"] = self._loop.call_later(self._timing.silence, self._watch)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> Any:  # noqa: ARG002
+        """Say where to receive into: the event loop would allocate as much for each read."""
+        return self._space
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take what arrived; a bad stream ends the link after its last good frame."""
         self._heard = self._loop.time()
-        frames = self._parser.feed(data)
+        frames = self._parser.feed(bytes(self._space[:nbytes]))
         if frames:
             self._owner.link_received(self, frames)
         if self._parser.error is not None:
