@@ -10,9 +10,21 @@ from argparse import ArgumentParser, Namespace
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from sbusr import exits
 from sbusr.config import SettingsError, load
 
-__all__ = ["TOKEN", "Answer", "DaemonError", "add_arguments", "ask"]
+from .output import complain
+
+__all__ = [
+    "TOKEN",
+    "UNREACHED",
+    "Answer",
+    "DaemonError",
+    "add_arguments",
+    "ask",
+    "ask_json",
+    "give_up",
+]
 
 TOKEN: Final = "SBUSR_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with the bearer token, where the daemon wants one."""
@@ -20,6 +32,10 @@ TOKEN: Final = "SBUSR_TOKEN"  # noqa: S105 - the name of a variable
 
 class DaemonError(Exception):
     """There is no answer; the text says why."""
+
+
+UNREACHED: Final = (SettingsError, DaemonError)
+"""What asking raises; see `give_up`."""
 
 
 class Answer(NamedTuple):
@@ -103,6 +119,34 @@ def ask(args: Namespace, path: str) -> Answer:
         raise DaemonError(f"no answer from {url}: {str(exc) or type(exc).__name__}") from exc
     finally:
         connection.close()
+
+
+def ask_json(args: Namespace, path: str, no: int) -> tuple[bool, dict[str, Any]]:
+    """Send a GET request that is answered yes or no.
+
+    Args:
+        args: Those of `add_arguments`.
+        path: Path of the URL.
+        no: HTTP status that means no; 200 means yes.
+
+    Returns:
+        Whether it is yes, and the body.
+
+    Raises:
+        DaemonError: Nobody answers, or something else.
+        SettingsError: As `ask`.
+    """
+    answer = ask(args, path)
+    value = answer.json()
+    if answer.status not in {200, no}:
+        raise DaemonError(answer.problem)
+    return answer.status == 200, value
+
+
+def give_up(exc: SettingsError | DaemonError) -> int:
+    """Say why there is no answer; returns the exit code."""
+    complain(str(exc))
+    return exits.SETTINGS if isinstance(exc, SettingsError) else exits.UNAVAILABLE
 
 
 def _url() -> str:

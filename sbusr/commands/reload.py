@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 
 from sbusr import exits
-from sbusr.config import SettingsError
 
 from . import daemon
-from .output import add_json, complain, paint, put, put_json
+from .output import add_json, paint, put, put_json
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,19 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     try:
-        answer = daemon.ask(args, "/sys/reset")
-        value = answer.json()
-        if answer.status not in {200, 409}:
-            raise daemon.DaemonError(answer.problem)
-    except SettingsError as exc:
-        complain(str(exc))
-        return exits.SETTINGS
-    except daemon.DaemonError as exc:
-        complain(str(exc))
-        return exits.UNAVAILABLE
+        done, value = daemon.ask_json(args, "/sys/reset", 409)
+    except daemon.UNREACHED as exc:
+        return daemon.give_up(exc)
     if args.json:
         put_json(value)
-    elif answer.status == 200:
+    elif done:
         pids = ", ".join(map(str, value["workers"]))
         put(f"{paint('reloaded', 'green')}; new worker processes: {pids}")
     else:
@@ -55,4 +47,4 @@ def run(args: argparse.Namespace) -> int:
         put(f"{paint('not reloaded', 'red')}: {error['message']}")
         if error.get("traceback"):
             put(error["traceback"].rstrip())
-    return exits.OK if answer.status == 200 else exits.FAILED
+    return exits.OK if done else exits.FAILED

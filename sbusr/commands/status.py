@@ -8,7 +8,6 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from sbusr import exits
-from sbusr.config import SettingsError
 
 from . import daemon
 from .output import add_json, complain, paint, put, put_json, table
@@ -38,27 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     try:
-        readiness = daemon.ask(args, "/readyz")
-        ready = readiness.json()
-        if readiness.status not in {200, 503}:
-            raise daemon.DaemonError(readiness.problem)
+        is_ready, ready = daemon.ask_json(args, "/readyz", 503)
         metrics = daemon.ask(args, "/metrics")
-        numbers = read_metrics(metrics.body.decode()) if metrics.status == 200 else None
-    except SettingsError as exc:
-        complain(str(exc))
-        return exits.SETTINGS
-    except daemon.DaemonError as exc:
-        complain(str(exc))
-        return exits.UNAVAILABLE
+    except daemon.UNREACHED as exc:
+        return daemon.give_up(exc)
+    numbers = read_metrics(metrics.body.decode()) if metrics.status == 200 else None
     if numbers is None:
         complain(f"no numbers: {metrics.problem}")
     if args.json:
         put_json({**ready, "numbers": numbers})
     else:
-        word = paint(ready["status"], "green" if readiness.status == 200 else "red")
+        word = paint(ready["status"], "green" if is_ready else "red")
         put(": ".join(filter(None, (word, "; ".join(ready["missing"])))))
         put("\n".join(_lines(numbers or {})))
-    return exits.OK if readiness.status == 200 else exits.FAILED
+    return exits.OK if is_ready else exits.FAILED
 
 
 def read_metrics(text: str) -> dict[str, Any]:
