@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "reload": ("sbusr.commands.reload", "have a running daemon load its methods anew"),
     "stop": ("sbusr.commands.stop", "stop a running daemon"),
     "call": ("sbusr.commands.call", "call a method over the bus, as a flow does"),
+    "init": ("sbusr.commands.init", "make a directory for a daemon"),
     "bus": ("smartbus.bus.command", "run a bus server"),
     "ipsc": ("smartbus.ipsc.command", "run a stand-in for an IPSC server"),
 }
