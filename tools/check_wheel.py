@@ -45,7 +45,7 @@ PACKAGING: Final = "tests/packaging"
 #: What --quick runs: what an installation may lack, that is the core, the plugin, the commands.
 QUICK: Final = (
     "tests/_c", "tests/bus", "tests/ipc_client", "tests/ipsc", "tests/net", "tests/testing",
-    "tests/sbusr/test_cli.py",
+    "tests/sbusr/test_cli.py", "tests/sbusr/test_init.py",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 import urllib.request
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 from tests.ports import free_port
@@ -16,7 +17,7 @@ Run = Callable[..., Program]
 
 
 def test_the_settings_are_those_of_the_checkout() -> None:
-    template = ROOT / "sbusr/templates/settings.txt"
+    template = files("sbusr") / "templates/settings.txt"
     assert template.read_text("utf-8") == (ROOT / "settings.py").read_text("utf-8")
 
 
