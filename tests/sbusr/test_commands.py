@@ -20,6 +20,7 @@ Run = Callable[..., Program]
 def daemon(run: Run) -> Program:
     program = run("run", "--embedded", "--pid-file", "pid")
     program.until_says("Stop:")
+    program.until_says(") is ready")  # its worker process
     program.until_http()
     return program
 

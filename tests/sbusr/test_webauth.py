@@ -167,6 +167,8 @@ async def test_certificates_that_cannot_be_used(
         ((cert, None), "WEB_TLS: .*cert.pem and the key in it are no certificate"),
     ):
         settings.web_tls = config.TlsSettings(certfile=files[0], keyfile=files[1])
-        daemon = Server(settings, Namespace(verbose=False, no_web_server=False, embedded=False))
+        daemon = Server(
+            settings, Namespace(verbose=False, no_web_server=False, embedded=False, reload=False)
+        )
         with pytest.raises(StartError, match=text):
             await daemon.serve()
