@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import smartbus
+from sbusr.commands import init
 from tools.build_wheel import ROOT
 
 from .conftest import READY, CleanEnvironment, build, only, run_python
@@ -29,6 +30,7 @@ PREFIX = f"smartbus_client_python-{smartbus.__version__}"
 USERS_TEST = """
 import sys
 import smartbus
+from sbusr.commands import init
 
 def test(smartbus_bus, smartbus_ipsc, smartbus_client):
     assert smartbus.__file__.startswith(sys.prefix)
@@ -109,6 +111,7 @@ def test_wheel_is_for_the_platform_and_any_python(wheel: Path) -> None:
 def test_wheel_holds_the_two_packages_and_the_core(wheel: Path) -> None:
     files = {name for name in names_in(wheel) if ".dist-info/" not in name}
     expected = python_files("smartbus") | python_files("sbusr")
+    expected |= {f"sbusr/templates/{name}.txt" for name, _ in init.FILES.values()}
     assert files == expected | {LIBRARY, "smartbus/py.typed", "sbusr/py.typed"}
 
 
