@@ -15,6 +15,31 @@ __all__ = ["BlockingSpinner", "Spinner"]
 _MOST: Final = 1024
 
 
+class _Trial:
+    """When to stay awake: after a quick answer, and less and less often where it did not help."""
+
+    def __init__(self) -> None:
+        self._penalty = 1
+        self._to_pass = 1  # quick answers until the next try
+
+    @property
+    def due(self) -> bool:
+        """Whether to stay awake for the next answer."""
+        return self._to_pass <= 0
+
+    def quick(self, *, awake: bool) -> None:
+        """An answer came within the window."""
+        if awake:
+            self._penalty = 1
+        else:
+            self._to_pass -= 1
+
+    def in_vain(self) -> None:
+        """None came while the window was stayed awake for."""
+        self._to_pass = self._penalty
+        self._penalty = min(2 * self._penalty, _MOST)
+
+
 class Spinner:
     """Keeps the event loop turning between a request and its answer, if that pays.
 
@@ -33,15 +58,14 @@ class Spinner:
         self._window = window
         self._asked_at = 0.0  # 0: nothing was sent since something came
         self._turning = False
-        self._penalty = 1
-        self._to_pass = 1  # quick answers until the next try
+        self._trial = _Trial()
 
     def sent(self) -> None:
         """Something was sent alone, so it may be a request."""
         if not self._window:
             return
         self._asked_at = monotonic()
-        if self._to_pass <= 0 and not self._turning:
+        if self._trial.due and not self._turning:
             self._turning = True
             self._loop.call_soon(self._turn)
 
@@ -51,10 +75,8 @@ class Spinner:
             return
         quick = monotonic() - self._asked_at <= self._window
         self._asked_at = 0.0
-        if quick and self._turning:
-            self._penalty = 1
-        elif quick:
-            self._to_pass -= 1
+        if quick:
+            self._trial.quick(awake=self._turning)
 
     def _turn(self) -> None:
         """Be called in each turn of the loop, which does not sleep because of that."""
@@ -64,8 +86,7 @@ class Spinner:
             self._loop.call_soon(self._turn)
         else:
             self._turning = False
-            self._to_pass = self._penalty
-            self._penalty = min(2 * self._penalty, _MOST)
+            self._trial.in_vain()
 
 
 class BlockingSpinner:
@@ -77,8 +98,7 @@ class BlockingSpinner:
     def __init__(self, window: float) -> None:
         """Stay awake for `window` seconds at most; 0: never."""
         self._window = window
-        self._penalty = 1
-        self._to_pass = 1  # quick answers until the next try
+        self._trial = _Trial()
         self._asked_at = 0.0
         self._awake = False
 
@@ -88,21 +108,16 @@ class BlockingSpinner:
         To be called when a request was sent, before blocking for its answer; `answered` follows.
         """
         self._asked_at = monotonic()
-        self._awake = self._to_pass <= 0
+        self._awake = self._trial.due
         if not self._awake:
             return
         until = self._asked_at + self._window
         while not ready():
             if monotonic() >= until:
-                self._to_pass = self._penalty
-                self._penalty = min(2 * self._penalty, _MOST)
+                self._trial.in_vain()
                 return
 
     def answered(self) -> None:
         """The answer is there."""
-        if monotonic() - self._asked_at > self._window:
-            return
-        if self._awake:
-            self._penalty = 1
-        else:
-            self._to_pass -= 1
+        if monotonic() - self._asked_at <= self._window:
+            self._trial.quick(awake=self._awake)

@@ -61,13 +61,13 @@ async def test_it_begins_with_a_quick_answer_and_ends_with_the_next() -> None:
 
 async def test_it_is_tried_less_often_where_it_does_not_help() -> None:
     spinner = Spinner(1e-9)  # no answer is as quick
-    spinner._to_pass = 0
+    spinner._trial._to_pass = 0
     for penalty in (1, 2, 4, 8):
         spinner.sent()
         await until(lambda: not turning(spinner))
-        assert spinner._to_pass == penalty
+        assert spinner._trial._to_pass == penalty
         spinner.received()
-        spinner._to_pass = 0  # as if that many quick answers had come meanwhile
+        spinner._trial._to_pass = 0  # as if that many quick answers had come meanwhile
 
 
 async def test_never() -> None:
